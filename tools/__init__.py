@@ -1,0 +1,1 @@
+"""The project's tools: in the tree `python -m tools.NAME`, installed `vigie_tools`; inside, only relative imports."""
