@@ -1,0 +1,1 @@
+"""Models of chips at the level of bus, pins and registers."""

@@ -1,0 +1,1 @@
+"""Models of sensors at byte level."""

@@ -1,0 +1,1 @@
+"""The one clock, the air and the ground truth of the virtual city."""
