@@ -1,1 +1,1 @@
-"""Set-up: brings what the project needs to a machine that has Python 3.11 and nothing else, using the standard library only."""
+"""Set-up: brings what the project needs to a machine that has only Python 3.11, with the standard library alone."""

@@ -91,9 +91,9 @@ def _own_source(folder: Path = Path("/etc/apt")) -> str:
         for stanza in re.split(r"\n\s*\n", path.read_text()):
             rows = [row for row in stanza.splitlines() if not row.startswith("#")]
             fields = {key.strip().lower(): value.strip() for key, _, value in (row.partition(":") for row in rows)}
-            if "debian" in fields.get("uris", "") and "main" in fields.get("components", "").split():
-                if "security" not in fields.get("suites", "") and fields.get("enabled", "yes") != "no":
-                    return _stanza(fields["uris"], fields.get("signed-by"))
+            debian = "debian" in fields.get("uris", "") and "main" in fields.get("components", "").split()
+            if debian and "security" not in fields.get("suites", "") and fields.get("enabled", "yes") != "no":
+                return _stanza(fields["uris"], fields.get("signed-by"))
     for path in [folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))]:
         for row in path.read_text().splitlines() if path.exists() else []:
             found = re.match(r"deb\s+(?:\[(.*?)\]\s+)?(\S*debian\S*)\s+(\S+)\s+(?:\S+\s+)*?main\b", row)

@@ -66,7 +66,7 @@ def install(progress: Progress, lock: int) -> None:
         venv.create(places.VENV, clear=True, symlinks=True)
         run([PYTHON, "-m", "ensurepip", "--upgrade", "--default-pip"], progress, env=env, lock=lock)
     MARK.unlink(missing_ok=True)
-    pip = [PYTHON, "-m", "pip", "install", "--progress-bar=off"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--progress-bar=off"]
     # The pins are the whole closure: --no-deps keeps a looser wish inside a package from moving one of them.
     run([*pip, "--no-deps", "-r", PINS], progress, env=env, lock=lock)
     run([*pip, "--no-deps", "--no-build-isolation", "-e", places.ROOT], progress, env=env, lock=lock)
@@ -100,5 +100,6 @@ def check_writable() -> None:
             probe.write_text("")
             probe.unlink()
         except OSError as error:
-            cure = "set VIGIE_CACHE to a folder of yours" if folder == places.CACHE else "clone the project into a folder of yours"
-            raise Problem(f"set-up: cannot write in {folder} ({error.strerror}): {cure} and run it again") from error
+            cure = "set VIGIE_CACHE to" if folder == places.CACHE else "clone the project into"
+            problem = f"set-up: cannot write in {folder} ({error.strerror}): {cure} a folder of yours and run it again"
+            raise Problem(problem) from error

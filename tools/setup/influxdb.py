@@ -28,13 +28,13 @@ BUILD = places.CACHE / "build" / "influxd"
 
 def _configured() -> bool:
     """Whether the settings name a server, so that none is needed here."""
-    if os.environ.get("VIGIE_INFLUX_URL"):
+    if os.environ.get("VIGIE_INFLUXDB__URL"):
         return True
-    settings = places.ROOT / "vigie.toml"
+    settings = places.ROOT / (os.environ.get("VIGIE_SETTINGS") or "vigie.toml")
     if not settings.exists():
         return False
     with settings.open("rb") as file:
-        return bool(tomllib.load(file).get("influx", {}).get("url"))
+        return bool(tomllib.load(file).get("influxdb", {}).get("url"))
 
 
 def _version(command: list[str | Path]) -> tuple[tuple[int, ...], str]:
@@ -50,7 +50,8 @@ def _version(command: list[str | Path]) -> tuple[tuple[int, ...], str]:
 
 def step() -> Step | None:
     """What is to be done for InfluxDB, or None."""
-    if _configured() or (places.INFLUXD.exists() and (places.INFLUXD.resolve().parent == HOME.resolve() or _installed())):
+    linked = places.INFLUXD.exists() and places.INFLUXD.resolve()
+    if _configured() or (linked and (linked.parent == HOME.resolve() or linked == _installed())):
         return None
     if (HOME / "influxd").exists() or _installed():
         return Step("InfluxDB", "as it is", 1, 0, 0, (), install)
@@ -68,7 +69,7 @@ def step() -> Step | None:
 def _installed() -> Path | None:
     """An InfluxDB 2 that the machine already has."""
     found = shutil.which("influxd")
-    return Path(found) if found and _version([found, "version"])[0][:1] == (2,) else None
+    return Path(found).resolve() if found and _version([found, "version"])[0][:1] == (2,) else None
 
 
 def install(progress: Progress, lock: int) -> None:
@@ -100,7 +101,8 @@ def _build(progress: Progress, lock: int) -> None:
         "CGO_ENABLED": "1",
     }
     env.update(_toolchain())
-    run([go, "build", "-o", BUILD / "pkg-config", "github.com/influxdata/pkg-config"], progress, env=env, cwd=HERE, lock=lock)
+    helper = "github.com/influxdata/pkg-config"
+    run([go, "build", "-o", BUILD / "pkg-config", helper], progress, env=env, cwd=HERE, lock=lock)
     made = BUILD / "influxd"
     flags = ["-trimpath", "-tags", TAGS, "-ldflags", f"-s -w -X main.version={VERSION}"]
     package = "github.com/influxdata/influxdb/v2/cmd/influxd"
@@ -137,13 +139,14 @@ def _cargo(progress: Progress) -> Path:
             if debian.candidate(rustc)[:2] >= CARGO:
                 debian.install([cargo, rustc], progress)
                 return debian.find("cargo") or Path("cargo")
-        raise Problem("InfluxDB: needs cargo (Rust 1.72 or newer), which this distribution does not have; see the README")
+        raise Problem("InfluxDB: needs cargo (Rust 1.72 or newer), which no package here has; see the README")
     version, text = _version([found, "--version"])
     if not version:
         raise Problem(f"InfluxDB: {found} does not run ({text}); with rustup: rustup default stable")
     if version < CARGO:
         cure = "rustup update stable" if shutil.which("rustup") else "apt-get install cargo-web rustc-web"
-        raise Problem(f"InfluxDB: needs Rust 1.72 or newer, {found} is {version[0]}.{version[1]}; bring it with: {cure}")
+        number = ".".join(map(str, version))
+        raise Problem(f"InfluxDB: needs Rust 1.72 or newer, {found} is {number}; bring it with: {cure}")
     return found
 
 

@@ -61,7 +61,7 @@ def _lock() -> int:
 def _mosquitto() -> None:
     found = debian.find("mosquitto")
     if found is None:
-        raise Problem("packages: mosquitto was installed but is not to be found; run: apt-get install --reinstall mosquitto")
+        raise Problem("packages: mosquitto is installed but not found; run: apt-get install --reinstall mosquitto")
     if not (places.MOSQUITTO.exists() and places.MOSQUITTO.resolve() == found.resolve()):
         places.link(places.MOSQUITTO, found)
 
@@ -92,7 +92,8 @@ def _bring() -> None:
         try:
             step.install(progress, lock)
         except OSError as error:
-            raise Problem(f"{step.title}: {error.filename or places.CACHE}: {error.strerror}; mend that and run it again") from error
+            problem = f"{step.title}: {error.filename or places.CACHE}: {error.strerror}; mend that and run it again"
+            raise Problem(problem) from error
         line(f"  {step.title}: there after {time.monotonic() - progress.started:.0f} s")
     line(f"set-up: complete after {time.monotonic() - started:.0f} s")
 

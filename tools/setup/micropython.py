@@ -76,7 +76,7 @@ def install(progress: Progress, lock: int) -> None:
             made.mkdir()
             _packaged(apart, made)
             line(f"  {problem}")
-            line("  MicroPython: the packaged engine stands in: DOUBLE floats where a board has single, no line coverage")
+            line("  MicroPython: the packaged engine stands in: DOUBLE floats (a board has single), no line coverage")
         HOME.parent.mkdir(parents=True, exist_ok=True)
         made.replace(HOME)
         shutil.rmtree(BUILD)

@@ -27,9 +27,11 @@ class Problem(Exception):
 _CAUSES: tuple[tuple[str, str], ...] = (
     (r"no space left on device", "the disk is full: make room and run it again"),
     (
-        r"temporary failure (in name resolution|resolving)|could not resolve|network is unreachable|no route to host"
-        r"|failed to establish a new connection|dial tcp|could not connect|connection (refused|timed out)"
-        r"|no matching distribution|spurious network error",
+        (
+            r"temporary failure (in name resolution|resolving)|could not resolve|network is unreachable"
+            r"|no route to host|failed to establish a new connection|dial tcp|could not connect"
+            r"|no matching distribution|spurious network error"
+        ),
         "the package registries cannot be reached: check the network (or the proxy settings) and run it again",
     ),
     (r"could not (get|open) lock", "another package manager is at work: wait for it and run it again"),
@@ -126,7 +128,7 @@ def run(
                 env=dict(env) if env is not None else None,
                 cwd=cwd,
                 pass_fds=() if lock is None else (lock,),
-                # Its own group, so that an interruption ends all of its children; not for sudo, which needs the terminal.
+                # A group of its own, so that an interruption ends all of it; not for sudo, which needs the terminal.
                 process_group=None if lock is None else 0,
             )
         except OSError as error:

@@ -1,0 +1,33 @@
+# make, or make help, says what there is. Everything runs from the repository's root.
+BOARDS ?= 6
+PYTHON := .venv/bin/python
+STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run status test check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## bring what is missing: Debian packages, .venv, MicroPython, InfluxDB
+	@python3 -m tools.setup
+
+run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it
+	@$(PYTHON) -m tools.run --boards $(BOARDS)
+
+status: ## one JSON line about the running chain
+	@$(PYTHON) -m tools.run.status
+
+test: setup ## all tests
+	$(PYTHON) -m pytest
+
+check: setup ## lint, format, types, the house's rules
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy -p vigie
+	$(PYTHON) -m mypy -p tools
+	$(PYTHON) -m tools.setup.board_types
+	$(PYTHON) -m pytest -q tests/house
+
+clean: ## remove .cache, .venv and var (a folder named by VIGIE_CACHE stays)
+	rm -rf .cache .venv var
