@@ -1,0 +1,1 @@
+"""Vigie's gateway: ChirpStack events from MQTT, through a spool that survives, to InfluxDB."""
