@@ -1,0 +1,1 @@
+"""The whole chain on one machine: servers, network server, gateway and virtual boards (`make run`)."""

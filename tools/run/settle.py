@@ -1,0 +1,114 @@
+"""Settling: the world stands still until what it published is acknowledged, received and stored."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client.parser import text_string_to_metric_families
+
+POLL_S = 0.005
+ANSWER_S = 5.0
+
+
+class Unsettled(Exception):
+    """The gateway did not store in time what was published; the text says what was missing."""
+
+
+class Published(Protocol):
+    """What settling asks of the network server's publisher."""
+
+    @property
+    def published(self) -> int:
+        """Events handed over so far."""
+
+    def wait_acknowledged(self, timeout: float) -> None:
+        """Returns once the broker has acknowledged all of them."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """The gateway's view. `started` tells one process of it from the next."""
+
+    started: float
+    received: int
+    waiting: int
+    connected: bool
+
+
+def read_counters(url: str) -> Counters | None:
+    """The counters at `url` (the gateway's /metrics); None while nobody answers there."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:  # noqa: S310 - a loopback address of our own
+            text = answer.read().decode()
+    except (OSError, urllib.error.URLError):
+        return None
+    started = 0.0
+    received = waiting = connected = 0.0
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "process_start_time_seconds":
+                started = sample.value
+            elif sample.name == "vigie_mqtt_messages_total":
+                received += sample.value
+            elif sample.name == "vigie_duplicates_total":
+                received -= sample.value
+            elif sample.name == "vigie_spool_events":
+                waiting = sample.value
+            elif sample.name == "vigie_mqtt_connected":
+                connected = sample.value
+    return Counters(started, int(received), int(waiting), connected == 1)
+
+
+class Settling:
+    """Counts what each gateway process has received against what was published since it became responsible.
+
+    A gateway that is started again receives what was published since the last settled stop: until then its
+    predecessor had stored everything.
+    """
+
+    def __init__(self, publisher: Published, metrics_url: str, patience_s: float = 120.0) -> None:
+        """`patience_s`: wall seconds after which a stop is given up."""
+        self.publisher = publisher
+        self.metrics_url = metrics_url
+        self.patience_s = patience_s
+        self._gateway = 0.0
+        self._received = 0
+        self._published = publisher.published
+
+    def attach(self) -> None:
+        """A gateway is ready: from here on its counters count. What waits in the broker for it is not settled yet."""
+        counters = self._wait(lambda now: now.connected, "the gateway is not connected to the broker")
+        if counters.started != self._gateway:
+            self._gateway, self._received = counters.started, 0
+
+    def baseline(self) -> None:
+        """What the gateway has received so far was published before this world began."""
+        counters = self._wait(lambda now: now.connected and now.waiting == 0, "events of an earlier run wait")
+        self._gateway, self._received, self._published = counters.started, counters.received, self.publisher.published
+
+    def settle(self) -> None:
+        """Returns once every published event is stored; Unsettled says after `patience_s` what was missing."""
+        self.publisher.wait_acknowledged(self.patience_s)
+        due = self.publisher.published - self._published
+        if due:
+            counters = self._wait(
+                lambda now: now.started == self._gateway and now.received - self._received >= due and now.waiting == 0,
+                f"{due} events were published since the last stop",
+            )
+            self._received, self._published = counters.received, self._published + due
+
+    def _wait(self, done: Callable[[Counters], bool], what: str) -> Counters:
+        until = time.monotonic() + self.patience_s
+        counters = None
+        while time.monotonic() < until:
+            counters = read_counters(self.metrics_url)
+            if counters is not None and done(counters):
+                return counters
+            time.sleep(POLL_S)
+        found = "it does not answer" if counters is None else f"it says {counters}"
+        raise Unsettled(f"gateway at {self.metrics_url}: {what}, {found} after {self.patience_s:.0f} s; see its log")
