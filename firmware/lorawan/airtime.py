@@ -1,0 +1,80 @@
+"""Time on air, the length of a receive window, and the duty cycle: integers only, so that a board and a test get the same number."""
+
+_SLOT_MS = 600000  # the duty cycle is booked in slots of ten minutes
+_SLOTS = 7  # the running slot and six whole ones cover any hour that ends now
+_HOUR_MS = 3600000
+
+
+def symbol_us(sf, bandwidth):
+    """Length of one LoRa symbol in microseconds; bandwidth in Hz (SX1261/2 datasheet 6.1.1)."""
+    return (8 << sf) * 125 // (bandwidth // 1000)
+
+
+def low_rate(sf, bandwidth):
+    """Low data rate optimisation: mandatory for symbols of 16 ms and more (SX1261/2 datasheet 6.1.1.4)."""
+    return symbol_us(sf, bandwidth) >= 16000
+
+
+def on_air_us(length, sf, bandwidth, crc=True):
+    """Time on air in microseconds of `length` bytes: preamble 8, explicit header, CR 4/5 (SX1261/2 datasheet 6.1.4)."""
+    bits = 8 * length - 4 * sf + 28 + (16 if crc else 0)
+    per_group = 4 * (sf - (2 if low_rate(sf, bandwidth) else 0))
+    symbols = 8 + max(0, (bits + per_group - 1) // per_group) * 5
+    return (4 * (8 + symbols) + 17) * symbol_us(sf, bandwidth) // 4  # preamble of 8 and 4.25 symbols
+
+
+def window(delay_us, sf, bandwidth, ppm, fixed_us, lead_us):
+    """(microseconds from the end of the uplink to the opening, symbols until it closes) of a receive window.
+
+    The downlink's preamble may begin `error` early or late: ppm of the delay (the crystal runs from the uplink's end on) and a fixed part.
+    The window opens `lead_us` (the receiver's start) before the earliest beginning and still sees six preamble symbols, which the modem
+    needs to lock, after the latest one. The modem counts even numbers of symbols up to 62 and multiples of 8 up to 248 exactly.
+    """
+    error = delay_us // 1000 * ppm // 1000 + fixed_us
+    tsym = symbol_us(sf, bandwidth)
+    symbols = (lead_us + 2 * error + tsym - 1) // tsym + 6
+    step = 2 if symbols <= 62 else 8
+    return delay_us - error - lead_us, min(248, (symbols + step - 1) // step * step)
+
+
+class Budget:
+    """Air time of the last hour by sub-band, so that no hour that can be chosen holds more than its share (ETSI EN 300 220-2, 4.3.3).
+
+    `slots`: {(slot number, band index): milliseconds}. A slot counts until its last instant is an hour old, so up to ten minutes too long,
+    never too short.
+    """
+
+    def __init__(self, bands):
+        self._bands = bands  # ((low Hz, high Hz, per mille), ...)
+        self.slots = {}
+
+    def band(self, frequency):
+        """Index of the sub-band that holds `frequency`, or None where nobody may transmit."""
+        for i, (low, high, _) in enumerate(self._bands):
+            if low <= frequency < high:
+                return i
+        return None
+
+    def book(self, frequency, air_ms, now):
+        self._forget(now)
+        key = (now // _SLOT_MS, self.band(frequency))
+        self.slots[key] = self.slots.get(key, 0) + air_ms
+
+    def wait_ms(self, frequency, air_ms, now):
+        """Milliseconds until `air_ms` more may be sent on `frequency`; 0 = now."""
+        self._forget(now)
+        band = self.band(frequency)
+        excess = sum([ms for (_, b), ms in self.slots.items() if b == band]) + air_ms - self._bands[band][2] * (_HOUR_MS // 1000)
+        if excess <= 0:
+            return 0
+        for slot, b in sorted(self.slots):
+            if b == band:
+                excess -= self.slots[(slot, b)]
+                if excess <= 0:
+                    return (slot + _SLOTS) * _SLOT_MS - now
+        return _HOUR_MS  # a frame longer than the whole budget: the caller never builds one
+
+    def _forget(self, now):
+        oldest = now // _SLOT_MS - _SLOTS
+        for key in [k for k in self.slots if k[0] <= oldest]:
+            del self.slots[key]

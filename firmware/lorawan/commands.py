@@ -1,0 +1,194 @@
+"""Class A MAC commands (TS001-1.0.4, 5): each is answered with what is true, and changes nothing unless every bit of its answer is 1."""
+
+from .session import MAX_OWED, Channel, frequency
+
+LINK_CHECK = 0x02
+LINK_ADR = 0x03
+DUTY_CYCLE = 0x04
+RX_PARAM_SETUP = 0x05
+DEV_STATUS = 0x06
+NEW_CHANNEL = 0x07
+RX_TIMING_SETUP = 0x08
+TX_PARAM_SETUP = 0x09
+DL_CHANNEL = 0x0A
+DEVICE_TIME = 0x0D
+
+_DOWN_BYTES = {
+    LINK_CHECK: 2,
+    LINK_ADR: 4,
+    DUTY_CYCLE: 1,
+    RX_PARAM_SETUP: 4,
+    DEV_STATUS: 0,
+    NEW_CHANNEL: 5,
+    RX_TIMING_SETUP: 1,
+    TX_PARAM_SETUP: 1,
+    DL_CHANNEL: 4,
+    DEVICE_TIME: 5,
+}
+# bytes of an answer after its CID
+_UP_BYTES = {LINK_CHECK: 0, LINK_ADR: 1, DUTY_CYCLE: 0, RX_PARAM_SETUP: 1, DEV_STATUS: 2, NEW_CHANNEL: 1, RX_TIMING_SETUP: 0, DL_CHANNEL: 1, DEVICE_TIME: 0}
+_STICKY = (RX_PARAM_SETUP, RX_TIMING_SETUP, DL_CHANNEL)  # answered in every uplink until a downlink comes (5.4, 5.7, 5.8)
+_KEEP = 15  # a data rate or power of 15 means: as it was
+
+
+def split(stream):
+    """([(CID, body)], whole) of a downlink's commands; parsing ends at a command that is unknown or cut short (5), and `whole` is False."""
+    found = []
+    at = 0
+    while at < len(stream):
+        cid = stream[at]
+        end = at + 1 + _DOWN_BYTES.get(cid, 256)
+        if end > len(stream):
+            return found, False
+        found.append((cid, stream[at + 1 : end]))
+        at = end
+    return found, True
+
+
+def fitting(answers, limit):
+    """The leading whole answers that fit into `limit` bytes (5: a buffer too large is cut at the end of a command)."""
+    at = 0
+    while at < len(answers):
+        end = at + 1 + _UP_BYTES[answers[at]]
+        if end > limit:
+            break
+        at = end
+    return answers[:at]
+
+
+def sticky(answers):
+    """Those of `answers` that are repeated until a downlink comes."""
+    out = b""
+    at = 0
+    while at < len(answers):
+        end = at + 1 + _UP_BYTES[answers[at]]
+        if answers[at] in _STICKY:
+            out += answers[at:end]
+        at = end
+    return out
+
+
+class Commands:
+    """Carries out the commands of one downlink on a State; `link` and `time` hold what the network answered to requests.
+
+    `snr_db`: of this downlink; `battery`: DevStatusAns's byte; `asked`: CIDs of requests that the uplink carried (an answer without one is dropped).
+    """
+
+    def __init__(self, state, region, snr_db, battery, asked):
+        self._state = state
+        self._region = region
+        self._snr_db = snr_db
+        self._battery = battery
+        self._asked = asked
+        self.link = None  # (margin in dB above the demodulation floor, LoRa gateways)
+        self.time = None  # (GPS seconds, 1/256 s)
+
+    def run(self, stream):
+        """Carry out all commands in order and add their answers to `State.owed`."""
+        found, whole = split(stream)
+        if not whole:
+            self._state.count("unknown_command")
+        answers = b""
+        i = 0
+        while i < len(found):
+            cid, body = found[i]
+            i += 1
+            if cid == LINK_ADR:  # contiguous requests are one block, answered one by one alike (5.2)
+                block = [body]
+                while i < len(found) and found[i][0] == LINK_ADR:
+                    block.append(found[i][1])
+                    i += 1
+                answers += bytes([LINK_ADR, self._link_adr(block)]) * len(block)
+            elif cid == LINK_CHECK:
+                if LINK_CHECK in self._asked:
+                    self.link = (body[0], body[1])
+            elif cid == DEVICE_TIME:
+                if DEVICE_TIME in self._asked:
+                    self.time = (body[0] | body[1] << 8 | body[2] << 16 | body[3] << 24, body[4])
+            elif cid == DUTY_CYCLE:
+                self._state.max_duty = body[0] & 15
+                answers += bytes([DUTY_CYCLE])
+            elif cid == RX_PARAM_SETUP:
+                answers += bytes([RX_PARAM_SETUP, self._rx_param_setup(body)])
+            elif cid == DEV_STATUS:
+                margin = max(-32, min(31, self._snr_db))
+                answers += bytes([DEV_STATUS, self._battery, margin & 0x3F])
+            elif cid == NEW_CHANNEL:
+                answers += bytes([NEW_CHANNEL, self._new_channel(body)])
+            elif cid == RX_TIMING_SETUP:
+                self._state.rx_delay = body[0] & 15 or 1
+                answers += bytes([RX_TIMING_SETUP])
+            elif cid == DL_CHANNEL:
+                answers += bytes([DL_CHANNEL, self._dl_channel(body)])
+            # TX_PARAM_SETUP: not for EU868, dropped without an answer (5.9; RP002-1.0.3, 2.4.3)
+        if answers:
+            self._state.owed = fitting(self._state.owed + answers, MAX_OWED)
+            self._state.repeat = False
+
+    def _link_adr(self, block):
+        """Bits: 0 channel mask, 1 data rate, 2 power. Masks apply in turn; data rate, power and NbTrans are the last request's."""
+        state, region = self._state, self._region
+        mask = state.mask
+        defined = state.defined()
+        mask_ok = True
+        for body in block:
+            control = body[3] >> 4 & 7
+            if control == 0:
+                mask = body[1] | body[2] << 8
+                mask_ok = mask_ok and not mask & ~defined
+            elif control == 6:
+                mask = defined
+            else:
+                mask_ok = False
+        mask_ok = mask_ok and mask != 0
+        dr, power = block[-1][0] >> 4, block[-1][0] & 15
+        dr = state.dr if dr == _KEEP else dr
+        power = state.power if power == _KEEP else power
+        # with a mask that was refused the data rate is judged against the channels that stay
+        dr_ok = dr < len(region.DATA_RATES) and bool(state.usable(dr, mask if mask_ok else state.mask))
+        power_ok = power <= region.MAX_POWER
+        if mask_ok and dr_ok and power_ok:
+            state.mask, state.dr, state.power = mask, dr, power
+            state.nb_trans = block[-1][3] & 15 or 1  # 0 means the default
+        else:
+            state.count("adr_refused")
+        return mask_ok | dr_ok << 1 | power_ok << 2
+
+    def _rx_param_setup(self, body):
+        """Bits: 0 frequency, 1 RX2 data rate, 2 RX1DROffset (5.4)."""
+        offset, dr, hz = body[0] >> 4 & 7, body[0] & 15, frequency(body[1:4])
+        hz_ok, dr_ok, offset_ok = self._receivable(hz), dr < len(self._region.DATA_RATES), offset < len(self._region.RX1_DR[0])
+        if hz_ok and dr_ok and offset_ok:
+            self._state.rx1_offset, self._state.rx2_dr, self._state.rx2_frequency = offset, dr, hz
+        return hz_ok | dr_ok << 1 | offset_ok << 2
+
+    def _new_channel(self, body):
+        """Bits: 0 frequency, 1 data rates (5.6). The default channels are not to be changed: both bits 0."""
+        state, region = self._state, self._region
+        index, hz, low, high = body[0], frequency(body[1:4]), body[4] & 15, body[4] >> 4
+        if not len(region.CHANNELS) <= index < region.MAX_CHANNELS:
+            return 0
+        if hz == 0:  # removes the channel; its data rates mean nothing
+            state.channels[index] = None
+            state.mask &= ~(1 << index)
+            if not state.mask:  # a device without a channel would be lost for ever
+                state.mask = (1 << len(region.CHANNELS)) - 1
+            return 3
+        hz_ok = any([bottom <= hz < top for bottom, top, _ in region.BANDS])
+        dr_ok = low <= high < len(region.DATA_RATES)
+        if hz_ok and dr_ok:
+            state.channels[index] = Channel(hz, low, high)
+            state.mask |= 1 << index
+        return hz_ok | dr_ok << 1
+
+    def _dl_channel(self, body):
+        """Bits: 0 frequency, 1 the uplink channel exists (5.8)."""
+        index, hz = body[0], frequency(body[1:4])
+        channel = self._state.channels[index] if index < len(self._state.channels) else None
+        hz_ok, exists = self._receivable(hz), channel is not None
+        if hz_ok and exists:
+            channel.rx1_frequency = hz
+        return hz_ok | exists << 1
+
+    def _receivable(self, hz):
+        return self._region.RANGE[0] <= hz <= self._region.RANGE[1]

@@ -1,0 +1,85 @@
+"""Frames as on air (TS001-1.0.4, 4 and 6.2): what is built, and what is taken apart only after its MIC held."""
+
+from collections import namedtuple
+from struct import pack, unpack
+
+from .crypto import DOWN, UP, crypt, data_mic
+
+_JOIN_REQUEST = 0x00
+_JOIN_ACCEPT = 0x20
+_UNCONFIRMED_UP = 0x40
+_UNCONFIRMED_DOWN = 0x60
+_CONFIRMED_UP = 0x80
+_CONFIRMED_DOWN = 0xA0
+
+ADR = 0x80  # FCtrl, both directions
+ADR_ACK_REQ = 0x40  # uplink
+ACK = 0x20  # both directions
+PENDING = 0x10  # downlink
+
+MAX_FOPTS = 15
+MAX_PORT = 223  # 224 is the certification protocol's, above is reserved (4.3.2)
+
+# join_nonce: int; nonce3, net_id: 3 bytes as on air; dev_addr: 4 bytes as on air; rx_delay: seconds 0..15; cf_list: 16 bytes or b""
+JoinAccept = namedtuple("JoinAccept", ("join_nonce", "nonce3", "net_id", "dev_addr", "rx1_offset", "rx2_dr", "rx_delay", "cf_list"))
+# confirmed, ack, pending: bool; fcnt: 32 bits; fopts: bytes; port: int or None; data: plain bytes (MAC commands when port is 0)
+Downlink = namedtuple("Downlink", ("confirmed", "fctrl", "fcnt", "fopts", "port", "data"))
+
+
+def join_request(app_key, join_eui, dev_eui, dev_nonce):
+    """23 bytes (6.2.5). EUIs: 8 bytes as on air, least significant first; dev_nonce: 0..65535."""
+    body = pack("<B8s8sH", _JOIN_REQUEST, join_eui, dev_eui, dev_nonce)
+    return body + app_key.cmac(body)[:4]
+
+
+def join_accept(app_key, phy):
+    """A JoinAccept whose MIC held, or None (6.2.6)."""
+    if len(phy) not in (17, 33) or phy[0] != _JOIN_ACCEPT:
+        return None
+    plain = app_key.encrypt(phy[1:])
+    if app_key.cmac(phy[:1] + plain[:-4])[:4] != plain[-4:]:
+        return None
+    settings = plain[10]
+    return JoinAccept(
+        plain[0] | plain[1] << 8 | plain[2] << 16,
+        plain[:3],
+        plain[3:6],
+        plain[6:10],
+        settings >> 4 & 7,
+        settings & 15,
+        plain[11] & 15,
+        plain[12:-4],
+    )
+
+
+def data_up(nwk_key, app_key, dev_addr, fcnt, fctrl, fopts, port, data, confirmed):
+    """A data frame. `fctrl`: ADR, ADR_ACK_REQ and ACK bits; `fopts` <= 15 bytes; `port` None only without data."""
+    body = pack("<B4sBH", _CONFIRMED_UP if confirmed else _UNCONFIRMED_UP, dev_addr, fctrl | len(fopts), fcnt & 0xFFFF) + fopts
+    if port is not None:
+        body += bytes([port]) + crypt(app_key if port else nwk_key, data, UP, dev_addr, fcnt)
+    return body + data_mic(nwk_key, body, UP, dev_addr, fcnt)
+
+
+def data_down(nwk_key, app_key, dev_addr, next_fcnt, phy):
+    """(Downlink, "") for a frame that is ours, new and whole; else (None, why): "foreign", "mic" or "form".
+
+    `next_fcnt` is the least 32-bit counter still acceptable: the 16 bits on air are raised to it, so an old frame fails its MIC (4.3.1.5).
+    """
+    if len(phy) < 12 or phy[0] not in (_UNCONFIRMED_DOWN, _CONFIRMED_DOWN) or phy[1:5] != dev_addr:
+        return None, "foreign"
+    fctrl, fcnt16 = unpack("<BH", phy[5:8])
+    fcnt = next_fcnt & ~0xFFFF | fcnt16
+    if fcnt < next_fcnt:
+        fcnt += 0x10000
+    if fcnt > 0xFFFFFFFF or data_mic(nwk_key, phy[:-4], DOWN, dev_addr, fcnt) != phy[-4:]:
+        return None, "mic"
+    start = 8 + (fctrl & 15)
+    end = len(phy) - 4
+    if start > end:
+        return None, "form"
+    fopts = phy[8:start]
+    port = phy[start] if start < end else None
+    if port == 0 and fopts:  # 4.3.1.6: such a frame is discarded whole
+        return None, "form"
+    data = crypt(app_key if port else nwk_key, phy[start + 1 : end], DOWN, dev_addr, fcnt)
+    return Downlink(phy[0] == _CONFIRMED_DOWN, fctrl & 0xF0, fcnt, fopts, port, data), ""

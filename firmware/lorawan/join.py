@@ -1,0 +1,88 @@
+"""Joining (TS001-1.0.4, 6.2): the nonces that must never repeat, the pace of join-requests, and what a join-accept sets.
+
+The pace obeys the limits of 7 "Retransmissions back-off": less than 36 s on air in the first hour, 36 s in the next ten, 8.7 s in each
+day after. The spacing grows with the number of requests since the last accept, which is in flash with the nonces, so that a node that
+browns out at each transmission does not begin anew.
+"""
+
+from struct import pack, unpack
+
+from .airtime import on_air_us
+from .crypto import Key, session_keys
+from .session import Channel, frequency
+
+_FORMAT = "<B4sIHi"
+_SIZE = 15
+_VERSION = 1
+_LENGTH = 23  # bytes of a join-request
+# (budget of air time, length of the period), both in ms
+_PERIODS = ((36000, 3600000), (36000, 36000000), (8700, 86400000))
+
+
+class Nonces:
+    """The `nonce` record of flash: `dev_nonce` the next to use (0..65536), `attempts` since the last accept, `join_nonce` of the last accept or -1."""
+
+    def __init__(self, owner, record):
+        self.owner = owner
+        self.dev_nonce = 0
+        self.attempts = 0
+        self.join_nonce = -1
+        self.valid = not record
+        if record and len(record) == _SIZE and record[0] == _VERSION and record[1:5] == owner:
+            _, _, self.dev_nonce, self.attempts, self.join_nonce = unpack(_FORMAT, record)
+            self.valid = True
+
+    def dump(self):
+        return pack(_FORMAT, _VERSION, self.owner, self.dev_nonce, min(self.attempts, 0xFFFF), self.join_nonce)
+
+
+def spacing_ms(region, attempts, entropy):
+    """Milliseconds from one join-request to the next after `attempts` unanswered ones: random, between the least allowed and twice that."""
+    least = _least_ms(region, attempts)
+    return least + least // 256 * entropy(1)[0]
+
+
+def after_power_loss_ms(region, attempts, entropy):
+    """Milliseconds from a power-up to the first join-request after `attempts` unanswered ones: none in the first hour's share, then random."""
+    if attempts <= _PERIODS[0][0] // _air_ms(region):
+        return 0
+    return _least_ms(region, attempts) // 128 * entropy(1)[0]
+
+
+def _air_ms(region):
+    return (on_air_us(_LENGTH, *region.DATA_RATES[region.JOIN_DR]) + 999) // 1000
+
+
+def _least_ms(region, attempts):
+    air = _air_ms(region)
+    for budget, period in _PERIODS:
+        held = budget // air
+        if attempts <= held:
+            break
+        attempts -= held
+    return period * air // (budget - air) + 1  # n requests span n - 1 spacings: no more than the budget fit into a period
+
+
+def accept(state, region, app_key, answer, dev_nonce):
+    """Begin the session that a JoinAccept grants (6.2.6); a setting that the region does not know keeps its default."""
+    state.reset(region)
+    nwk, app = session_keys(app_key, answer.nonce3, answer.net_id, dev_nonce)
+    state.nwk_key, state.app_key = Key(nwk), Key(app)
+    state.dev_addr = answer.dev_addr
+    state.rx_delay = answer.rx_delay or 1
+    if answer.rx1_offset < len(region.RX1_DR[0]):
+        state.rx1_offset = answer.rx1_offset
+    if answer.rx2_dr < len(region.DATA_RATES):
+        state.rx2_dr = answer.rx2_dr
+    if answer.cf_list and answer.cf_list[15] == 0:  # CFListType 0: five frequencies (RP002-1.0.3, 2.4.4)
+        _add_channels(state, region, answer.cf_list)
+    state.mask = state.defined()
+    state.joined = True
+
+
+def _add_channels(state, region, cf_list):
+    first = len(region.CHANNELS)
+    for i in range(5):
+        hz = frequency(cf_list[3 * i : 3 * i + 3])
+        if any([low <= hz < high for low, high, _ in region.BANDS]):
+            state.channels[first + i] = Channel(hz, 0, len(region.DATA_RATES) - 1)

@@ -1,0 +1,353 @@
+"""The class A device (TS001-1.0.4): one exchange at a time, as a table of transitions; it waits for nothing and touches nothing.
+
+`handle(event, now)` takes an event (a tuple that begins with its name) and returns the actions to carry out, in order:
+
+    (JOIN,)  (SEND, port, data, confirmed)        from the application
+    (SENT, ticks_us)                              the modem ended a transmission at that tick
+    (HEARD, phy, snr_db)                          a frame whose CRC (if any) held came in the open window
+    (CLOSED,)                                     the window closed without one
+    (FAILED,)                                     the modem failed
+    (ELAPSED,)                                    a Pause is over
+
+`now` is RTC milliseconds. A window's delay counts from the end of the last transmission. The last action of an exchange is Done.
+"""
+
+from collections import namedtuple
+
+from . import adr, commands, frame, join, reasons
+from .airtime import Budget, on_air_us
+from .crypto import Key
+from .session import FAULTS, FCNT_BLOCK, State
+
+Store = namedtuple("Store", ("name", "data"))  # durable before the next action is begun
+Transmit = namedtuple("Transmit", ("phy", "frequency", "sf", "bandwidth", "eirp"))  # Hz, Hz, dBm
+Listen = namedtuple("Listen", ("delay_us", "frequency", "sf", "bandwidth"))
+Pause = namedtuple("Pause", ("ms",))
+Done = namedtuple("Done", ("outcome",))
+# sent: the payload (or join-request) left; received: [(port, bytes)]; time: None or (GPS seconds, 1/256 s, ticks_us at the end of the uplink);
+# room: bytes free for the next payload
+Outcome = namedtuple("Outcome", ("sent", "reason", "received", "time", "room"))
+
+JOIN, SEND, SENT, HEARD, CLOSED, FAILED, ELAPSED = "join", "send", "sent", "heard", "closed", "failed", "elapsed"
+_IDLE, _TX, _RX1, _RX2, _PAUSE = "idle", "tx", "rx1", "rx2", "pause"
+
+_TRANSITIONS = {
+    (_IDLE, JOIN): "_start_join",
+    (_IDLE, SEND): "_start_send",
+    (_TX, SENT): "_open_rx1",
+    (_TX, FAILED): "_radio_failed",
+    (_RX1, HEARD): "_judge",  # a frame that is not ours goes the way of CLOSED
+    (_RX1, CLOSED): "_open_rx2",
+    (_RX1, FAILED): "_radio_failed",
+    (_RX2, HEARD): "_judge",
+    (_RX2, CLOSED): "_repeat_or_end",
+    (_RX2, FAILED): "_radio_failed",
+    (_PAUSE, ELAPSED): "_repeat",
+}
+
+_FRAME_OVERHEAD = 13  # MHDR 1, FHDR 7, FPort 1, MIC 4
+_REPEAT_MS = 1000  # RETRANSMIT_TIMEOUT: 1 to 3 s after RX2 (RP002-1.0.3, 2.3)
+
+
+class Mac:
+    """`region`: a module like eu868. `dev_eui`, `join_eui`, `app_key`: hex, most significant byte first. `entropy(n)` -> n random bytes.
+
+    `nonces`, `session`: the flash record `nonce`, and the bytes of `session()` or the flash record `session`; None where there is none.
+    The bytes of `session()` are good for one restart only: a board that restarts without having saved them anew must use the flash record,
+    or a counter would be used twice.
+    """
+
+    def __init__(self, region, dev_eui, join_eui, app_key, entropy, nonces, session):
+        self._region = region
+        self._entropy = entropy
+        self._app_key = Key(bytes.fromhex(app_key))
+        self._dev_eui = bytes(reversed(bytes.fromhex(dev_eui)))
+        self._join_eui = bytes(reversed(bytes.fromhex(join_eui)))
+        owner = self._app_key.cmac(self._join_eui + self._dev_eui)[:4]
+        self._nonces = join.Nonces(owner, nonces)
+        self._state = State(region, owner)
+        if not self._nonces.valid:
+            self._state.count("record")
+        # after a power loss the hour is unknown: the back-off that the nonces' record tells of begins with the first look at the clock
+        self._cold = not (session and self._state.load(session)) and self._nonces.attempts > 0
+        self._budget = Budget(region.BANDS)
+        self._budget.slots = self._state.slots
+        self._at = _IDLE
+        self._requests = []
+        self.battery = 255  # DevStatusAns: 1..254, 0 external, 255 unknown (5.5)
+        self.link = None  # (margin dB, LoRa gateways) of the last LinkCheckAns
+        self.pending = False  # the network has more to say: send soon (FPending)
+
+    @property
+    def joined(self):
+        return self._state.joined
+
+    @property
+    def faults(self):
+        """Counts since the records were made, for the health report."""
+        return dict(zip(FAULTS, self._state.faults))
+
+    def session(self):
+        """What a deep sleep must keep, at most 400 bytes."""
+        return self._state.dump(False)
+
+    def ask_time(self):
+        """Put a DeviceTimeReq into the next uplink."""
+        self._ask(commands.DEVICE_TIME)
+
+    def ask_link_check(self):
+        """Put a LinkCheckReq into the next uplink."""
+        self._ask(commands.LINK_CHECK)
+
+    def room(self):
+        """Bytes free for the next payload beside owed MAC answers; 0 without a session."""
+        if not self._state.joined:
+            return 0
+        return self._region.MAX_PAYLOAD[self._state.dr] - len(self._fopts())
+
+    def wait_ms(self, now):
+        """Milliseconds until the next transmission is allowed; a data frame is taken at its greatest length. 0 = now."""
+        self._clock(now)
+        state = self._state
+        if state.joined:
+            return self._wait_for([c.frequency for c in self._channels()], self._longest_ms(), now)
+        return max(state.join_after - now, self._wait_for(self._join_frequencies(), self._air_ms(23, self._region.JOIN_DR), now))
+
+    def handle(self, event, now):
+        """The actions that `event` leads to; a list. ValueError for an event that the present state does not know: a defect of the caller."""
+        step = _TRANSITIONS.get((self._at, event[0]))
+        if step is None:
+            raise ValueError("LoRaWAN: event %r in state %s, which does not expect it" % (event[0], self._at))
+        self._clock(now)
+        return getattr(self, step)(now, *event[1:])
+
+    # --- the transitions
+
+    def _start_join(self, now):
+        self._begin(True, False)
+        nonces = self._nonces
+        if nonces.dev_nonce > 0xFFFF:
+            return self._end(reasons.NONCES)
+        if self._state.join_after > now:
+            return self._end(reasons.BACKOFF)
+        self._dev_nonce = nonces.dev_nonce
+        phy = frame.join_request(self._app_key, self._join_eui, self._dev_eui, self._dev_nonce)
+        self._dr, self._eirp = self._region.JOIN_DR, self._region.MAX_EIRP
+        action = self._transmit(phy, now)
+        if action is None:
+            return self._end(reasons.DUTY)
+        nonces.dev_nonce += 1
+        nonces.attempts += 1
+        self._state.join_after = now + join.spacing_ms(self._region, nonces.attempts, self._entropy)
+        return [Store("nonce", nonces.dump()), action]
+
+    def _start_send(self, now, port, data, confirmed):
+        self._begin(False, confirmed)
+        state = self._state
+        if not state.joined:
+            return self._end(reasons.NOT_JOINED)
+        if state.fcnt_up > 0xFFFFFFFF:
+            return self._end(reasons.COUNTER)
+        if data if port is None else not 1 <= port <= frame.MAX_PORT:
+            return self._end(reasons.PORT)
+        if len(data) > self.room():
+            return self._end(reasons.ROOM)
+        fopts = self._fopts()
+        self._asked = tuple(self._requests)
+        if self._answers_first():
+            self._reason = reasons.ANSWERS if port is not None else ""
+            port, data, confirmed = 0, commands.fitting(state.owed, self._region.MAX_PAYLOAD[state.dr]), False
+            self._asked, self._confirmed = (), False
+        fctrl = frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0) | (frame.ACK if state.ack else 0)
+        phy = frame.data_up(state.nwk_key, state.app_key, state.dev_addr, state.fcnt_up, fctrl, fopts, port, data, confirmed)
+        self._dr, self._eirp = state.dr, self._region.MAX_EIRP - 2 * state.power
+        action = self._transmit(phy, now)
+        if action is None:
+            return self._end(reasons.DUTY)
+        actions = [action]
+        if state.fcnt_up >= state.fcnt_reserved:
+            state.fcnt_reserved = state.fcnt_up + FCNT_BLOCK
+            actions = [self._keep(), action]
+        state.fcnt_up += 1
+        return actions
+
+    def _open_rx1(self, now, ticks_us):
+        state, region = self._state, self._region
+        self._sent = True
+        self._ticks_us = ticks_us
+        if self._joining:
+            delays = region.JOIN_DELAYS
+            dr, frequency = self._dr, self._frequency
+            self._rx2 = (delays[1], region.RX2[0], region.RX2[1])
+        else:
+            delays = (state.rx_delay, state.rx_delay + 1)
+            dr, frequency = region.RX1_DR[self._dr][state.rx1_offset], self._rx1_frequency
+            self._rx2 = (delays[1], state.rx2_frequency, state.rx2_dr)
+            if self._tries == 1:  # what this frame carried is said
+                state.ack = False
+                state.owed = commands.sticky(state.owed)
+                state.repeat = bool(state.owed)
+                self._requests = [r for r in self._requests if r not in self._asked]
+        return self._listen(_RX1, delays[0], frequency, dr)
+
+    def _open_rx2(self, now):
+        return self._listen(_RX2, *self._rx2)
+
+    def _judge(self, now, phy, snr_db):
+        """A frame that is not ours, old, echoed or damaged changes nothing: RX2 stays alive, the uplink is repeated as if nothing came."""
+        if len(phy) <= self._region.MAX_PAYLOAD[self._rx_dr] + _FRAME_OVERHEAD:
+            actions = self._accept_join(phy) if self._joining else self._accept_data(phy, snr_db)
+            if actions:
+                return actions
+        return self._open_rx2(now) if self._at == _RX1 else self._repeat_or_end(now)
+
+    def _repeat_or_end(self, now):
+        if not self._joining and self._tries < self._state.nb_trans:
+            self._at = _PAUSE
+            return [Pause(_REPEAT_MS + 2000 * self._entropy(1)[0] // 255)]
+        return self._end_silent()
+
+    def _repeat(self, now):
+        """The same frame on a new channel (NbTrans, 5.2); a repetition that the duty cycle forbids is left out rather than waited for awake."""
+        action = self._transmit(self._phy, now)
+        return [action] if action else self._end_silent()
+
+    def _radio_failed(self, now):
+        return self._end(reasons.RADIO)
+
+    # --- what they are made of
+
+    def _begin(self, joining, confirmed):
+        self._joining = joining
+        self._confirmed = confirmed
+        self._sent = False
+        self._reason = ""
+        self._tries = 0
+        self._asked = ()
+        self._received = []
+        self._time = None
+
+    def _transmit(self, phy, now):
+        """A Transmit on a free channel taken at random, its air time booked; None where no channel is free."""
+        air_ms = self._air_ms(len(phy), self._dr)
+        if self._state.quiet_until > now and not self._joining:
+            return None
+        if self._joining:
+            choice = [(f, f) for f in self._join_frequencies()]
+        else:
+            choice = [(c.frequency, c.rx1_frequency) for c in self._channels()]
+        choice = [c for c in choice if not self._budget.wait_ms(c[0], air_ms, now)]
+        if not choice:
+            return None
+        self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
+        self._budget.book(self._frequency, air_ms, now)
+        self._state.quiet_until = now + air_ms * (1 << self._state.max_duty)  # 1/2^n of the time on air (5.3)
+        self._phy = phy
+        self._tries += 1
+        self._at = _TX
+        sf, bandwidth = self._region.DATA_RATES[self._dr]
+        return Transmit(phy, self._frequency, sf, bandwidth, self._eirp)
+
+    def _listen(self, window, seconds, frequency, dr):
+        self._at = window
+        self._rx_dr = dr
+        sf, bandwidth = self._region.DATA_RATES[dr]
+        return [Listen(seconds * 1000000, frequency, sf, bandwidth)]
+
+    def _accept_join(self, phy):
+        state, nonces = self._state, self._nonces
+        answer = frame.join_accept(self._app_key, phy)
+        if answer is None:
+            return None
+        if answer.join_nonce <= nonces.join_nonce:  # 6.2.6: a join-accept that was used before
+            state.count("join_nonce")
+            return None
+        join.accept(state, self._region, self._app_key, answer, self._dev_nonce)
+        state.fcnt_reserved = FCNT_BLOCK
+        state.join_after = 0
+        nonces.join_nonce = answer.join_nonce
+        nonces.attempts = 0
+        return [Store("nonce", nonces.dump()), self._keep()] + self._end("")
+
+    def _accept_data(self, phy, snr_db):
+        state = self._state
+        down, fault = frame.data_down(state.nwk_key, state.app_key, state.dev_addr, state.next_fcnt_down, phy)
+        if down is None:
+            if fault != "foreign":
+                state.count(fault)
+            return None
+        state.next_fcnt_down = down.fcnt + 1
+        state.adr_count = 0
+        state.ack = down.confirmed
+        if state.repeat:  # a class A downlink shows that the repeated answers arrived
+            state.owed = b""
+            state.repeat = False
+        self.pending = bool(down.fctrl & frame.PENDING)
+        orders = commands.Commands(state, self._region, snr_db, self.battery, self._asked)
+        orders.run(down.data if down.port == 0 else down.fopts)
+        self.link = orders.link or self.link
+        if orders.time:
+            self._time = (orders.time[0], orders.time[1], self._ticks_us)
+        if down.port and down.port <= frame.MAX_PORT:
+            self._received.append((down.port, down.data))
+        answered = down.fctrl & frame.ACK or not self._confirmed
+        return [self._keep()] + self._end(self._reason if answered else reasons.SILENCE)
+
+    def _end_silent(self):
+        if not self._joining:
+            self.pending = False
+            adr.count(self._state, self._region)
+        return self._end(reasons.SILENCE if self._joining or self._confirmed else self._reason)
+
+    def _end(self, reason):
+        self._at = _IDLE
+        sent = self._sent and reason != reasons.ANSWERS
+        return [Done(Outcome(sent, reason, self._received, self._time, self.room()))]
+
+    def _keep(self):
+        return Store("session", self._state.dump(True))
+
+    def _clock(self, now):
+        """RTC time that stands before the record's means that the RTC began anew; what was booked in the old one is void."""
+        state = self._state
+        if now < state.now:
+            state.quiet_until = state.join_after = 0
+            self._budget.slots.clear()
+            self._cold = self._nonces.attempts > 0
+        state.now = now
+        if self._cold:
+            self._cold = False
+            state.join_after = now + join.after_power_loss_ms(self._region, self._nonces.attempts, self._entropy)
+
+    def _answers_first(self):
+        """New answers that FOpts cannot hold go alone on port 0 (5); repeated ones are cut to FOpts, or nothing else would ever be sent."""
+        return len(self._state.owed) > frame.MAX_FOPTS and not self._state.repeat
+
+    def _fopts(self):
+        if self._answers_first():
+            return b""
+        out = commands.fitting(self._state.owed, frame.MAX_FOPTS)
+        return out + bytes(self._requests[: frame.MAX_FOPTS - len(out)])
+
+    def _ask(self, cid):
+        if cid not in self._requests:
+            self._requests.append(cid)
+
+    def _channels(self):
+        """Channels for the next uplink; the default ones carry every data rate, so they stand in where no enabled channel does."""
+        state = self._state
+        return state.usable(state.dr) or state.channels[: len(self._region.CHANNELS)]
+
+    def _join_frequencies(self):
+        return [c[0] for c in self._region.CHANNELS]
+
+    def _air_ms(self, length, dr):
+        return (on_air_us(length, *self._region.DATA_RATES[dr]) + 999) // 1000
+
+    def _longest_ms(self):
+        dr = self._state.dr
+        return self._air_ms(self._region.MAX_PAYLOAD[dr] + _FRAME_OVERHEAD, dr)
+
+    def _wait_for(self, frequencies, air_ms, now):
+        wait = min([self._budget.wait_ms(f, air_ms, now) for f in frequencies])
+        return max(0, wait, self._state.quiet_until - now if self._state.joined else 0)
