@@ -1,0 +1,512 @@
+"""The network server, sans-I/O: uplinks in, downlinks and events out. Everything follows from (seed, database, inputs, now).
+
+Behaviour is ChirpStack 4.20's (uplink/join.rs, uplink/data.rs, downlink/data.rs, downlink/tx_ack.rs) and is held against traffic
+recorded from one, except that: the downlink goes through the gateway with the best link margin instead of a random good one;
+ids come from a hash of the seed instead of a random source; an `ack` event comes before the `up` of its frame, as recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from chirpstack_api.gw import gw_pb2 as gw
+from chirpstack_api.integration import integration_pb2 as integration
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from . import events, frame, mac, region
+from .events import Event
+from .state import Device, QueueItem, Session
+from .store import Store
+
+NET_ID = 0x000000
+_DL_SETTINGS = 0x00  # RX1DROffset 0, RX2 DR0
+_MAX_F_OPTS = 15
+_MAX_DRIFT_NS = 30_000_000_000  # ChirpStack's rx_timestamp_max_drift
+_KEPT_DOWNLINKS = 1_000  # awaiting their TxAck; older ones are forgotten
+_WARNING, _ERROR = integration.LogLevel.WARNING, integration.LogLevel.ERROR
+
+
+class Reception(NamedTuple):
+    """One LoRa gateway's copy of an uplink. `time_ns`: its own stamp (None: the uplink's); `server_ns`: when the server had it."""
+
+    gateway_id: str
+    rssi_dbm: int
+    snr_db: float
+    uplink_id: int
+    context: bytes
+    time_ns: int | None = None
+    server_ns: int | None = None
+
+
+class Uplink(NamedTuple):
+    """One frame with all receptions within the de-duplication window; `time_ns`: its end on the air."""
+
+    phy: bytes
+    freq_hz: int
+    bandwidth_hz: int
+    spreading_factor: int
+    receptions: tuple[Reception, ...]
+    time_ns: int
+
+
+class DownlinkItem(NamedTuple):
+    """One way to send a downlink; `delay_ns` counts from the end of the uplink."""
+
+    phy: bytes
+    freq_hz: int
+    bandwidth_hz: int
+    spreading_factor: int
+    power_dbm: int
+    delay_ns: int
+    iq_inverted: bool = True
+
+
+class Downlink(NamedTuple):
+    """What one gateway is asked to send: the first item whose moment has not passed. `context`: the reception's, given back."""
+
+    downlink_id: int
+    gateway_id: str
+    items: tuple[DownlinkItem, ...]
+    context: bytes
+
+
+class Answer(NamedTuple):
+    """What an uplink leads to."""
+
+    events: list[Event]
+    downlinks: list[Downlink]
+
+
+class _Sent(NamedTuple):
+    """A downlink awaiting its TxAck. `ports`: by item, None for MAC commands only; `is_data`: no join-accept."""
+
+    downlink: Downlink
+    dev_eui: str
+    is_data: bool
+    f_cnt_down: int
+    ports: tuple[int | None, ...]
+    queue_item: QueueItem | None
+
+
+def seeded_entropy(seed: str) -> Callable[[str, bytes], bytes]:
+    """32 bytes for (purpose, input), the same for the same seed."""
+    head = hashlib.sha256(f"devnet/{seed}".encode()).digest()
+    return lambda purpose, data: hashlib.sha256(head + purpose.encode() + b"\0" + data).digest()
+
+
+def uuid_text(data: bytes) -> str:
+    """16 bytes as a version 4 UUID, as ChirpStack's are (but from a hash)."""
+    raw = bytearray(data[:16])
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Core:
+    """All devices of a store. Not thread-safe: calls hold `store.lock`."""
+
+    def __init__(self, store: Store, seed: str, entropy: Callable[[str, bytes], bytes] | None = None) -> None:
+        """`entropy(purpose, input)` -> 32 bytes; by default a hash of the seed. Purposes: uplink, dev_addr, downlink."""
+        self._store = store
+        self._entropy = entropy or seeded_entropy(seed)
+        self._devices: dict[str, Device] = {}
+        self._by_addr: dict[int, list[str]] = {}
+        self._sent: dict[int, _Sent] = {}
+        self._digest = hashlib.sha256()
+        for (dev_eui,) in store.rows("SELECT dev_eui FROM device ORDER BY dev_eui"):
+            self.reload(dev_eui)
+
+    # -- what the API changed
+
+    def reload(self, dev_eui: str) -> None:
+        """Reads a device anew; one that is gone is forgotten."""
+        old, new = self._devices.pop(dev_eui, None), self._store.device(dev_eui)
+        if old and old.session:
+            self._unlist(old.session.dev_addr, dev_eui)
+        if new:
+            self._devices[dev_eui] = new
+            if new.session:
+                self._by_addr.setdefault(new.session.dev_addr, []).append(dev_eui)
+
+    def log_digest(self) -> str:
+        """sha256 over all events so far, in order: world time, topic, JSON."""
+        return self._digest.hexdigest()
+
+    # -- from the air
+
+    def uplink(self, uplink: Uplink, now_ns: int) -> Answer:
+        """One frame. A frame that is not for this network, of a disabled device or with a wrong MIC leads to nothing."""
+        parsed = frame.parse_uplink(uplink.phy)
+        dr = region.data_rate(uplink.spreading_factor, uplink.bandwidth_hz)
+        if parsed is None or dr is None or not uplink.receptions:
+            return Answer([], [])
+        with self._store.lock:
+            if isinstance(parsed, frame.JoinRequest):
+                answer = self._join(parsed, uplink, dr, now_ns)
+            else:
+                answer = self._data(parsed, uplink, dr, now_ns)
+        self._record(answer.events, now_ns)
+        return answer
+
+    def transmitted(self, downlink_id: int, item_index: int | None, status: str, now_ns: int) -> list[Event]:
+        """The gateway's TxAck: it sends item `item_index`, or none (None) for the reason `status` (TOO_LATE, ...)."""
+        with self._store.lock:
+            out = self._transmitted(downlink_id, item_index, status, now_ns)
+        self._record(out, now_ns)
+        return out
+
+    def _transmitted(self, downlink_id: int, item_index: int | None, status: str, now_ns: int) -> list[Event]:
+        sent = self._sent.pop(downlink_id, None)
+        device = self._devices.get(sent.dev_eui) if sent else None
+        if sent is None or device is None or device.session is None or not sent.is_data:
+            return []
+        out: list[Event] = []
+        if item_index is None:
+            body = events.log(device.info, now_ns, _ERROR, integration.LogCode.DOWNLINK_GATEWAY, status, {})
+            out.append(self._event(device, body))
+        else:
+            with self._store.transaction():
+                device.session.f_cnt_down = max(device.session.f_cnt_down, sent.f_cnt_down + 1)
+                if sent.ports[item_index] and sent.queue_item is not None:
+                    same = (i for i in device.queue if i.id == sent.queue_item.id)  # the queue may have been read anew
+                    item = next(same, sent.queue_item)
+                    self._queue_item_sent(device, item)
+                    out.append(self._event(device, self._txack(device, sent, item, item_index, now_ns)))
+                self._store.save_radio(device)
+        return out
+
+    # -- OTAA
+
+    def _join(self, request: frame.JoinRequest, uplink: Uplink, dr: int, now_ns: int) -> Answer:
+        device = self._devices.get(request.dev_eui)
+        if device is None or device.disabled or not device.profile.supports_otaa or device.app_key is None:
+            return Answer([], [])
+        context = {"deduplication_id": self._deduplication_id(uplink, now_ns)}
+        if frame.cmac4(device.app_key, request.signed) != request.mic:
+            text = "MIC of join-request is invalid, make sure keys are correct"
+            return Answer([self._log(device, now_ns, _ERROR, integration.LogCode.UPLINK_MIC, text, context)], [])
+        used = (request.join_eui, request.dev_nonce)
+        if used in device.nonces:
+            context |= {"join_eui": request.join_eui, "dev_nonce": str(request.dev_nonce)}
+            text = "DevNonce has already been used"
+            return Answer([self._log(device, now_ns, _ERROR, integration.LogCode.OTAA, text, context)], [])
+        nonce_bytes = request.dev_nonce.to_bytes(2, "little")
+        draw = self._entropy("dev_addr", bytes.fromhex(request.dev_eui) + nonce_bytes + device.join_nonce.to_bytes(3, "little"))
+        dev_addr = int.from_bytes(draw[:4], "little") & 0x01FFFFFF  # type 0 prefix and NwkID 0, 25 bits of NwkAddr
+        body = frame.join_accept_body(
+            device.join_nonce, NET_ID, dev_addr, _DL_SETTINGS, region.RX1_DELAY_S, region.CF_LIST
+        )
+        phy = frame.join_accept(device.app_key, body)
+        keys = frame.session_keys(device.app_key, device.join_nonce, NET_ID, request.dev_nonce)
+        with self._store.transaction():
+            self._store.add_nonce(device.dev_eui, *used)
+            device.nonces.add(used)
+            device.join_nonce += 1
+            if device.session:
+                self._unlist(device.session.dev_addr, device.dev_eui)
+            self._sent = {i: s for i, s in self._sent.items() if s.dev_eui != device.dev_eui}  # TxAcks of the old session
+            device.session = Session(dev_addr, *keys)
+            device.session.extra = dict(region.EXTRA_CHANNELS)
+            device.session.channels = list(region.ALL_CHANNELS)
+            self._by_addr.setdefault(dev_addr, []).append(device.dev_eui)
+            if device.profile.flush_queue_on_activate:
+                for item in device.queue:
+                    self._store.delete_item(item.id)
+                device.queue = []
+            self._store.save_radio(device)
+        items = _windows(uplink, dr, region.JOIN_DELAY_S, (phy, phy))
+        downlink = self._send(device, uplink, items, now_ns, None)
+        joined = integration.JoinEvent(
+            deduplication_id=context["deduplication_id"],
+            time=events.timestamp(_rx_time(uplink, now_ns)),
+            device_info=device.info,
+            dev_addr=f"{dev_addr:08x}",
+            region_config_id=region.REGION_CONFIG_ID,
+        )
+        return Answer([self._event(device, joined)], [downlink])
+
+    # -- data
+
+    def _data(self, up: frame.DataUplink, uplink: Uplink, dr: int, now_ns: int) -> Answer:
+        found = self._owner(up)
+        if found is None:
+            return Answer([], [])
+        device, session, f_cnt = found
+        deduplication_id = self._deduplication_id(uplink, now_ns)
+        time_ns = _rx_time(uplink, now_ns)
+        if f_cnt < session.f_cnt_up and not device.skip_fcnt_check:
+            code, text = integration.LogCode.UPLINK_F_CNT_RESET, "Frame-counter reset or rollover detected"
+            if f_cnt == session.f_cnt_up - 1:
+                code = integration.LogCode.UPLINK_F_CNT_RETRANSMISSION
+                text = "Uplink was flagged as re-transmission / frame-counter did not increment"
+            context = {"f_cnt_up": str(f_cnt), "deduplication_id": deduplication_id}
+            return Answer([self._log(device, time_ns, _WARNING, code, text, context)], [])
+        snrs = [r.snr_db for r in uplink.receptions]
+        key = session.app_s_key if up.port else session.nwk_s_key
+        plain = frame.crypt_payload(key, frame.UP, up.dev_addr, f_cnt, up.payload)
+        out: list[Event] = []
+        with self._store.transaction():
+            self._heard(device, session, up, dr, now_ns)
+            replies, forced = [], bool(up.f_ctrl & frame.ADR_ACK_REQ)
+            for commands in (up.f_opts, plain if up.port == 0 else b""):
+                if commands:
+                    blocks = mac.parse(commands)
+                    replies = mac.answers(session, blocks, snrs, uplink.spreading_factor, time_ns)
+                    forced = forced or mac.must_answer(blocks)
+                    out += self._status(device, blocks, deduplication_id, time_ns)
+            mac.remember(session, f_cnt, max(snrs))
+            session.f_cnt_up = f_cnt + 1
+            if up.f_ctrl & frame.ACK:
+                out += self._acknowledged(device, deduplication_id, time_ns)
+            data = plain if up.port else b""
+            out.append(self._event(device, _up_event(device, up, uplink, dr, f_cnt, data, deduplication_id, time_ns)))
+            downlinks = self._respond(device, session, up, uplink, dr, replies, forced, deduplication_id, now_ns, out)
+            self._store.save_radio(device)
+        return Answer(out, downlinks)
+
+    def _owner(self, up: frame.DataUplink) -> tuple[Device, Session, int] | None:
+        """(device, session, whole counter) of the one session with this DevAddr under which the MIC holds."""
+        for dev_eui in self._by_addr.get(up.dev_addr, ()):
+            device = self._devices[dev_eui]
+            session = device.session
+            if session is None or device.disabled:
+                continue
+            for f_cnt in (frame.full_f_cnt(session.f_cnt_up, up.f_cnt), up.f_cnt):  # the latter after a reset of the device
+                if frame.data_mic(session.nwk_s_key, frame.UP, up.dev_addr, f_cnt, up.signed) == up.mic:
+                    return device, session, f_cnt
+        return None
+
+    def _heard(self, device: Device, session: Session, up: frame.DataUplink, dr: int, now_ns: int) -> None:
+        device.last_seen_ns = now_ns
+        session.adr = bool(up.f_ctrl & frame.ADR)
+        if session.dr != dr:  # the device changed its data rate and, perhaps, its power
+            session.dr, session.tx_power, session.history = dr, 0, []
+        if up.f_ctrl & frame.ADR_ACK_REQ:
+            mac.reset_channels(session)
+
+    def _status(self, device: Device, blocks: dict[int, list[bytes]], deduplication_id: str, time_ns: int) -> list[Event]:
+        if mac.DEV_STATUS not in blocks:
+            return []
+        device.battery, raw = blocks[mac.DEV_STATUS][0]
+        device.margin = (raw & 0x3F ^ 0x20) - 0x20  # six bits, signed
+        known = 0 < device.battery < 255  # noqa: PLR2004 - 255: the device cannot tell
+        body = integration.StatusEvent(
+            deduplication_id=deduplication_id,
+            time=events.timestamp(time_ns),
+            device_info=device.info,
+            margin=device.margin,
+            external_power_source=device.battery == 0,
+            battery_level_unavailable=device.battery == 255,  # noqa: PLR2004
+            battery_level=device.battery / 254 * 100 if known else 0,
+        )
+        return [self._event(device, body)]
+
+    def _acknowledged(self, device: Device, deduplication_id: str, time_ns: int) -> list[Event]:
+        item = next((i for i in device.queue if i.pending), None)
+        if item is None:
+            return []
+        self._drop(device, item)
+        return [self._ack_event(device, item, deduplication_id, time_ns, acknowledged=True)]
+
+    # -- the answer
+
+    def _respond(  # noqa: PLR0913 - the facts of one uplink
+        self,
+        device: Device,
+        session: Session,
+        up: frame.DataUplink,
+        uplink: Uplink,
+        dr: int,
+        replies: list[bytes],
+        forced: bool,
+        deduplication_id: str,
+        now_ns: int,
+        out: list[Event],
+    ) -> list[Downlink]:
+        item = self._next_item(device, region.MAX_PAYLOAD[dr], deduplication_id, now_ns, out)
+        blocks = replies + mac.requests(session, device.profile, dr, uplink.spreading_factor, now_ns)
+        if item is None and not blocks and not up.confirmed and not forced:
+            return []
+        f_ctrl = frame.ADR | (frame.ACK if up.confirmed else 0)
+        more = item is not None and len(device.queue) > 1
+        phys, ports = [], []
+        for window_dr in (dr, region.RX2_DR):
+            room = region.MAX_PAYLOAD[window_dr]
+            commands = b""
+            for block in blocks:
+                if len(block) > room:
+                    break
+                room -= len(block)
+                commands += block
+                session.pending[block[0]] = block
+            key, port, data, confirmed, pending = session.nwk_s_key, None, b"", False, more
+            if len(commands) > _MAX_F_OPTS:
+                port, data, commands, pending = 0, commands, b"", item is not None
+            elif item is not None and len(item.data) <= room:
+                key, port, data, confirmed = session.app_s_key, item.f_port, item.data, item.confirmed
+            elif item is not None:
+                more = pending = True
+            f_pending = frame.F_PENDING if pending else 0
+            counters = (session.dev_addr, f_ctrl | f_pending, session.f_cnt_down)
+            phys.append(frame.data_downlink(session.nwk_s_key, key, confirmed, *counters, commands, port, data))
+            ports.append(port)
+        if item is not None:
+            item.f_cnt_down = session.f_cnt_down
+            self._store.save_item(item)
+        items = _windows(uplink, dr, session.rx1_delay, (phys[0], phys[1]))
+        return [self._send(device, uplink, items, now_ns, (session.f_cnt_down, tuple(ports), item))]
+
+    def _next_item(
+        self, device: Device, room: int, deduplication_id: str, now_ns: int, out: list[Event]
+    ) -> QueueItem | None:
+        """The first item that can go; those before it are dropped with the event that says why."""
+        while device.queue:
+            item = device.queue[0]
+            context = {"queue_item_id": item.id}
+            if item.pending:  # sent confirmed, and this uplink does not acknowledge it: one attempt only
+                out.append(self._ack_event(device, item, deduplication_id, now_ns, acknowledged=False))
+            elif item.expires_ns is not None and item.expires_ns < now_ns:
+                text = "Device queue-item discarded because it has expired"
+                out.append(self._log(device, now_ns, _ERROR, integration.LogCode.EXPIRED, text, context))
+            elif len(item.data) > room:
+                text = "Device queue-item discarded because it exceeds the max. payload size"
+                context |= {"item_size": str(len(item.data)), "max_payload_size": str(room)}
+                out.append(self._log(device, now_ns, _ERROR, integration.LogCode.DOWNLINK_PAYLOAD_SIZE, text, context))
+            else:
+                return item
+            self._drop(device, item)
+        return None
+
+    def _send(
+        self,
+        device: Device,
+        uplink: Uplink,
+        items: tuple[DownlinkItem, ...],
+        now_ns: int,
+        data: tuple[int, tuple[int | None, ...], QueueItem | None] | None,
+    ) -> Downlink:
+        """`data`: (FCntDown, ports by item, queue item), None for a join-accept."""
+        best = max(uplink.receptions, key=lambda r: (r.snr_db, r.rssi_dbm))
+        draw = self._entropy("downlink", now_ns.to_bytes(8, "big") + items[0].phy)
+        downlink = Downlink(int.from_bytes(draw[:4], "big"), best.gateway_id, items, best.context)
+        f_cnt_down, ports, item = data or (0, (), None)
+        self._sent[downlink.downlink_id] = _Sent(downlink, device.dev_eui, data is not None, f_cnt_down, ports, item)
+        if len(self._sent) > _KEPT_DOWNLINKS:
+            del self._sent[next(iter(self._sent))]
+        return downlink
+
+    def _queue_item_sent(self, device: Device, item: QueueItem) -> None:
+        if item.confirmed:
+            item.pending = True
+            self._store.save_item(item)
+        else:
+            self._drop(device, item)
+
+    def _drop(self, device: Device, item: QueueItem) -> None:
+        device.queue = [i for i in device.queue if i.id != item.id]
+        self._store.delete_item(item.id)
+
+    # -- events
+
+    def _txack(self, device: Device, sent: _Sent, item: QueueItem, index: int, now_ns: int) -> integration.TxAckEvent:
+        way = sent.downlink.items[index]
+        return integration.TxAckEvent(
+            downlink_id=sent.downlink.downlink_id,
+            time=events.timestamp(now_ns),
+            device_info=device.txack_info,
+            queue_item_id=item.id,
+            f_cnt_down=sent.f_cnt_down,
+            gateway_id=sent.downlink.gateway_id,
+            tx_info=gw.DownlinkTxInfo(
+                frequency=way.freq_hz,
+                power=way.power_dbm,
+                modulation=events.lora_modulation(way.spreading_factor, way.bandwidth_hz, inverted=way.iq_inverted),
+                timing=gw.Timing(delay=gw.DelayTimingInfo(delay=Duration(seconds=way.delay_ns // 1_000_000_000))),
+                context=sent.downlink.context,
+            ),
+        )
+
+    def _ack_event(
+        self, device: Device, item: QueueItem, deduplication_id: str, time_ns: int, *, acknowledged: bool
+    ) -> Event:
+        body = integration.AckEvent(
+            deduplication_id=deduplication_id,
+            time=events.timestamp(time_ns),
+            device_info=device.info,
+            queue_item_id=item.id,
+            acknowledged=acknowledged,
+            f_cnt_down=item.f_cnt_down or 0,
+        )
+        return self._event(device, body)
+
+    def _log(self, device: Device, time_ns: int, level: int, code: int, text: str, context: dict[str, str]) -> Event:
+        return self._event(device, events.log(device.info, time_ns, level, code, text, context))
+
+    def _event(self, device: Device, body: Message) -> Event:
+        return events.event(device.application_id, device.dev_eui, body)
+
+    def _record(self, happened: list[Event], now_ns: int) -> None:
+        for event in happened:
+            self._digest.update(b"%d %s %s\n" % (now_ns, event.topic.encode(), event.json))
+
+    def _deduplication_id(self, uplink: Uplink, now_ns: int) -> str:
+        heard = "".join(r.gateway_id for r in uplink.receptions).encode()
+        return uuid_text(self._entropy("uplink", now_ns.to_bytes(8, "big") + uplink.phy + heard))
+
+    def _unlist(self, dev_addr: int, dev_eui: str) -> None:
+        self._by_addr[dev_addr].remove(dev_eui)
+
+
+def _rx_time(uplink: Uplink, now_ns: int) -> int:
+    """The first gateway's stamp that lies within 30 s of the server's clock, else the server's clock."""
+    stamps = (uplink.time_ns if r.time_ns is None else r.time_ns for r in uplink.receptions)
+    return next((t for t in stamps if abs(now_ns - t) < _MAX_DRIFT_NS), now_ns)
+
+
+def _windows(uplink: Uplink, dr: int, rx1_delay_s: int, phys: tuple[bytes, bytes]) -> tuple[DownlinkItem, ...]:
+    """The RX1 and the RX2 variant of a downlink; RX1DROffset is 0."""
+    out = []
+    ways = ((uplink.freq_hz, dr, rx1_delay_s), (region.RX2_FREQUENCY_HZ, region.RX2_DR, rx1_delay_s + 1))
+    for phy, (freq_hz, window_dr, delay_s) in zip(phys, ways, strict=True):
+        sf, bandwidth_hz = region.modulation(window_dr)
+        power = region.downlink_power_dbm(freq_hz)
+        out.append(DownlinkItem(phy, freq_hz, bandwidth_hz, sf, power, delay_s * 1_000_000_000))
+    return tuple(out)
+
+
+def _up_event(  # noqa: PLR0913 - the facts of one uplink
+    device: Device, up: frame.DataUplink, uplink: Uplink, dr: int, f_cnt: int, data: bytes, deduplication_id: str, time_ns: int
+) -> integration.UplinkEvent:
+    body = integration.UplinkEvent(
+        deduplication_id=deduplication_id,
+        time=events.timestamp(time_ns),
+        device_info=device.info,
+        dev_addr=f"{up.dev_addr:08x}",
+        adr=bool(up.f_ctrl & frame.ADR),
+        dr=dr,
+        f_cnt=f_cnt,
+        f_port=up.port or 0,
+        confirmed=up.confirmed,
+        data=data,
+        tx_info=gw.UplinkTxInfo(
+            frequency=uplink.freq_hz, modulation=events.lora_modulation(uplink.spreading_factor, uplink.bandwidth_hz)
+        ),
+        region_config_id=region.REGION_CONFIG_ID,
+    )
+    for reception in uplink.receptions:
+        stamp = uplink.time_ns if reception.time_ns is None else reception.time_ns
+        rx = body.rx_info.add(
+            gateway_id=reception.gateway_id,
+            uplink_id=reception.uplink_id,
+            gw_time=events.timestamp(stamp),
+            ns_time=events.timestamp(stamp if reception.server_ns is None else reception.server_ns),
+            rssi=reception.rssi_dbm,
+            snr=reception.snr_db,
+            context=reception.context,
+            crc_status=gw.CRCStatus.CRC_OK,
+        )
+        rx.location.SetInParent()  # ChirpStack always has one, empty where the gateway has no place
+    return body

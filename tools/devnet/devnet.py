@@ -1,0 +1,84 @@
+"""The network server as the world and the tests use it: core, database, API storage and publisher in one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from .core import Answer, Core, Uplink, seeded_entropy
+from .events import Event
+from .registry import Registry
+from .store import Store
+
+
+class Publishes(Protocol):
+    """Where events go (publisher.Publisher)."""
+
+    def publish(self, event: Event) -> None:
+        """Takes an event; must not wait for the network."""
+
+
+class Devnet:
+    """One network server. `paced`: changes made by the API take effect at once; else at the next `apply_pending`.
+
+    Each event is in the database's wake: state is committed, then the event is published, then the answer leaves.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        seed: str,
+        publisher: Publishes | None = None,
+        *,
+        paced: bool = True,
+        now_ns: Callable[[], int] = time.time_ns,
+        entropy: Callable[[str, bytes], bytes] | None = None,
+    ) -> None:
+        """`path`: the SQLite file; `now_ns`: for created_at and updated_at of the API's objects only."""
+        draw = entropy or seeded_entropy(seed)
+        self.store = Store(path)
+        self.registry = Registry(self.store, draw, now_ns)
+        self.core = Core(self.store, seed, draw)
+        self.publisher = publisher
+        self.paced = paced
+        self.apply_pending()  # what was accepted before a stop
+
+    def apply_pending(self) -> list[str]:
+        """Takes up what came by the API since the last time, in the order (DevEUI, arrival); returns the DevEUIs."""
+        with self.store.lock:
+            with self.store.transaction():
+                pending = self.store.take_handover()
+                for dev_eui, kind, body in pending:
+                    self.store.apply(dev_eui, kind, body)
+            touched = sorted({dev_eui for dev_eui, _, _ in pending})
+            for dev_eui in touched:
+                self.core.reload(dev_eui)
+        return touched
+
+    def changed(self) -> None:
+        """The API changed something."""
+        if self.paced:
+            self.apply_pending()
+
+    def uplink(self, uplink: Uplink, now_ns: int) -> Answer:
+        """`Core.uplink`, its events published."""
+        answer = self.core.uplink(uplink, now_ns)
+        self._publish(answer.events)
+        return answer
+
+    def transmitted(self, downlink_id: int, item_index: int | None, status: str, now_ns: int) -> list[Event]:
+        """`Core.transmitted`, its events published."""
+        happened = self.core.transmitted(downlink_id, item_index, status, now_ns)
+        self._publish(happened)
+        return happened
+
+    def close(self) -> None:
+        """Ends the database connection; the publisher is its owner's."""
+        self.store.close()
+
+    def _publish(self, happened: list[Event]) -> None:
+        if self.publisher is not None:
+            for event in happened:
+                self.publisher.publish(event)

@@ -1,0 +1,97 @@
+"""What devnet remembers of a device. Counters are whole (32 bits); times are ns UTC."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from chirpstack_api.integration import integration_pb2 as integration
+
+from . import region
+from .adr import Heard
+
+
+@dataclass(slots=True)
+class QueueItem:
+    """One downlink in a device's queue. `pending`: sent confirmed, not yet acknowledged."""
+
+    id: str
+    f_port: int
+    data: bytes
+    confirmed: bool
+    expires_ns: int | None
+    pending: bool = False
+    f_cnt_down: int | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """A joined device. `f_cnt_up` is the next counter expected, `f_cnt_down` the next to send."""
+
+    dev_addr: int
+    nwk_s_key: bytes
+    app_s_key: bytes
+    f_cnt_up: int = 0
+    f_cnt_down: int = 0
+    adr: bool = False
+    dr: int = 0
+    tx_power: int = 0
+    nb_trans: int = 1
+    max_tx_power: int = region.MAX_TX_POWER_INDEX
+    rx1_delay: int = region.RX1_DELAY_S
+    channels: list[int] = field(default_factory=lambda: list(region.DEFAULT_CHANNELS))  # enabled indices
+    extra: dict[int, int] = field(default_factory=dict)  # index of a channel beyond the default ones: Hz
+    history: list[Heard] = field(default_factory=list)
+    pending: dict[int, bytes] = field(default_factory=dict)  # CID: the block last sent, awaiting its answer
+    errors: dict[int, int] = field(default_factory=dict)  # CID: refusals
+    status_requested_ns: int | None = None
+
+    def to_json(self) -> str:
+        """The session as one line for the database."""
+        record = {name: getattr(self, name) for name in self.__slots__}
+        record["nwk_s_key"], record["app_s_key"] = self.nwk_s_key.hex(), self.app_s_key.hex()
+        record["pending"] = {cid: block.hex() for cid, block in self.pending.items()}
+        return json.dumps(record, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Session:
+        """The inverse of `to_json`."""
+        record = json.loads(text)
+        record["nwk_s_key"], record["app_s_key"] = bytes.fromhex(record["nwk_s_key"]), bytes.fromhex(record["app_s_key"])
+        record["pending"] = {int(cid): bytes.fromhex(block) for cid, block in record["pending"].items()}
+        record["history"] = [Heard(*h) for h in record["history"]]
+        for name in ("extra", "errors"):
+            record[name] = {int(k): v for k, v in record[name].items()}
+        return cls(**record)
+
+
+@dataclass(slots=True)
+class Profile:
+    """What the radio side needs of a device profile."""
+
+    adr: bool  # adr_algorithm_id == "default"; ChirpStack, too, does no ADR for an id that it does not know
+    status_interval: int  # DevStatusReq a day
+    rx1_delay: int
+    flush_queue_on_activate: bool
+    supports_otaa: bool
+
+
+@dataclass(slots=True)
+class Device:
+    """A device as the radio side sees it; `info` is the deviceInfo of its events, `txack_info` that of its txack events."""
+
+    dev_eui: str
+    application_id: str
+    info: integration.DeviceInfo
+    txack_info: integration.DeviceInfo
+    profile: Profile
+    disabled: bool
+    skip_fcnt_check: bool
+    app_key: bytes | None
+    nonces: set[tuple[str, int]]  # (JoinEUI, DevNonce) used
+    join_nonce: int
+    session: Session | None
+    queue: list[QueueItem]
+    last_seen_ns: int | None = None
+    margin: int | None = None
+    battery: int | None = None  # as in DevStatusAns: 0 external, 1 to 254, 255 unknown
