@@ -1,0 +1,146 @@
+"""The settings: one TOML file, each value also as `VIGIE_SECTION__NAME` in the environment (which wins)."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import SettingsError
+
+ENV_PREFIX = "VIGIE_"
+ENV_FILE = "VIGIE_SETTINGS"
+DEFAULT_FILE = Path("vigie.toml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mqtt(_Section):
+    """The broker and the session that it keeps for this gateway."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(1883, ge=1, le=65535)
+    client_id: str = Field("vigie", min_length=1)
+    username: str | None = None
+    password_file: Path | None = None
+    topic: str = Field("application/+/device/+/event/+", min_length=1)
+
+
+class Influxdb(_Section):
+    """Where the points go; the tokens stand in files, readable by the gateway only."""
+
+    url: str = Field("http://127.0.0.1:8086", pattern=r"^https?://[^/]+")
+    org: str = Field("vigie", min_length=1)
+    write_token_file: Path = Path("write.token")
+    read_token_file: Path = Path("read.token")
+
+
+class Buckets(_Section):
+    """The buckets by their retention; docs/schema.md says which reading lies in which."""
+
+    daily: str = Field("daily", min_length=1)
+    hourly: str = Field("hourly", min_length=1)
+    raw: str = Field("raw", min_length=1)
+
+
+class Spool(_Section):
+    """The file that holds every event until InfluxDB has it."""
+
+    path: Path = Path("spool.sqlite")
+    max_bytes: int = Field(4_000_000_000, ge=1_000_000)
+
+
+class Http(_Section):
+    """/metrics, /healthz and /readyz; port 0 takes a free one, which the log names."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8095, ge=0, le=65535)
+
+
+class Log(_Section):
+    """The log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "text"
+
+
+class Settings(_Section):
+    """All settings; `source` is where they were read, for messages."""
+
+    source: str = ""
+    mqtt: Mqtt = Mqtt()
+    influxdb: Influxdb = Influxdb()
+    buckets: Buckets = Buckets()
+    spool: Spool = Spool()
+    http: Http = Http()
+    log: Log = Log()
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from `path`, else $VIGIE_SETTINGS, else ./vigie.toml, with the environment over them.
+
+    Relative paths in the file are relative to its folder. Raises SettingsError with the section and the name at fault.
+    """
+    file = path or Path(environ.get(ENV_FILE) or DEFAULT_FILE)
+    try:
+        values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"settings: {file} does not exist; give --settings FILE, set {ENV_FILE}, or write it (docs/administrator.md has one to copy)"
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"settings: {file} cannot be read: {error.strerror}; check its rights") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings: {file} is not TOML: {error}; mend that line") from None
+    _overlay(values, environ)
+    values["source"] = str(file)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_one_line(file, error)) from None
+    return _anchored(settings, file.resolve().parent)
+
+
+def read_secret(path: Path, what: str) -> str:
+    """The stripped text of a secret's file; SettingsError naming the file where that fails or is empty."""
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{what}: {path}: {error.strerror}; make the file and let the gateway's user read it") from None
+    if not secret:
+        raise SettingsError(f"{what}: {path} is empty; put the secret into it, on one line")
+    return secret
+
+
+def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for name, value in environ.items():
+        section, separator, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        if not name.startswith(ENV_PREFIX) or not separator:
+            continue
+        table = values.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+
+
+def _one_line(file: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    where = f"[{place[0]}] {'.'.join(place[1:])}".rstrip() if place else "the file"
+    if first["type"] == "extra_forbidden":
+        return f"settings: {file}: {where} is not a setting; see docs/administrator.md for the names"
+    return f"settings: {file}: {where}: {first['msg'].lower()} (it is {first['input']!r}); mend it there or in the environment"
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    mqtt, influxdb, spool = settings.mqtt, settings.influxdb, settings.spool
+    if mqtt.password_file is not None:
+        mqtt = mqtt.model_copy(update={"password_file": folder / mqtt.password_file})
+    influxdb = influxdb.model_copy(
+        update={name: folder / getattr(influxdb, name) for name in ("write_token_file", "read_token_file")}
+    )
+    spool = spool.model_copy(update={"path": folder / spool.path})
+    return settings.model_copy(update={"mqtt": mqtt, "influxdb": influxdb, "spool": spool})
