@@ -83,6 +83,8 @@ class Frame:
     what: Transmission
     locked: list[tuple[Receiver, Level]] = field(default_factory=list)
     """The boards' receivers that are inside the frame, with the level there."""
+    channel_hz: int = 0
+    """Centre of the gateways' channel that got an uplink: what they report, whatever the sender's crystal and steps."""
     missed: dict[str, str] = field(default_factory=dict)
     """Boards that listened but did not get it, and why."""
 
@@ -319,6 +321,7 @@ class Air:
             why = "lost by chance" if lost else gateway.refusal(frame, level)
             outcome.append((gateway.gateway_id, why))
             if not why:
+                frame.channel_hz = gateway.channel(frame.what) or frame.what.freq_hz
                 receptions.append(gateway.reception(frame, level))
         self._record(frame, outcome)
         if receptions and self.on_uplink is not None:
@@ -354,17 +357,25 @@ class LoRaGateway:
         """`gateway_id`: EUI of 16 hex digits; `channels`: (Hz, bandwidth in Hz) that it demodulates."""
         self.air = air
         self.gateway_id = gateway_id
-        self.channels = frozenset(channels)
+        self.channels = tuple(channels)
         self._sending: deque[tuple[int, int]] = deque(maxlen=64)
         air.gateways.append(self)
+
+    def channel(self, what: Transmission) -> int | None:
+        """Centre in Hz of the channel that demodulates such a frame; a concentrator takes SF7 only at 250 kHz."""
+        if what.bandwidth_hz == 250_000 and what.spreading_factor != 7:
+            return None
+        for freq, width in self.channels:
+            if width == what.bandwidth_hz and abs(freq - what.freq_hz) * 4 <= width:
+                return freq
+        return None
 
     def refusal(self, frame: Frame, level: Level) -> str:
         """Why the gateway does not hand on an uplink that just ended, or ""."""
         what = frame.what
         if what.spoiled:
             return what.spoiled
-        tuned = [width for freq, width in self.channels if abs(freq - what.freq_hz) * 4 <= width]
-        if what.bandwidth_hz not in tuned or (what.bandwidth_hz == 250_000 and what.spreading_factor != 7):
+        if self.channel(what) is None:
             return "no channel"
         if what.iq_inverted:
             return "IQ"
