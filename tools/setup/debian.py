@@ -7,7 +7,6 @@ folder of its own, with the machine's own mirror and keys, so every file stays c
 import importlib.util
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -57,32 +56,33 @@ def candidate(package: str) -> tuple[int, ...]:
     return tuple(map(int, found[1].split("."))) if found else ()
 
 
-def _as_root(command: list[str]) -> list[str]:
-    """The command with the right to install packages, or the sentence that says who has it."""
+def _as_root(packages: list[str]) -> list[str]:
+    """What to put before a command that installs these packages: nothing, or sudo; else a Problem that names them."""
+    if find("apt-get") is None:
+        raise Problem("packages: no apt-get here; the set-up knows Debian 12 and newer, elsewhere see the README")
     if os.geteuid() == 0:
-        return command
+        return []
     sudo = shutil.which("sudo")
-    asked = f"ask an administrator for: {shlex.join(command)}"
+    asked = f"ask an administrator for: apt-get install {' '.join(packages)}"
     if sudo is None:
         raise Problem(f"packages: you are not root and there is no sudo; {asked}")
     # Asks for the password now, while the terminal is still ours; without a terminal it must not be needed.
     ask = [] if sys.stdin.isatty() else ["-n"]
     if subprocess.run([sudo, *ask, "-v"], check=False).returncode != 0:
         raise Problem(f"packages: sudo refuses; {asked}")
-    return [sudo, "-n", *command]
+    return [sudo, "-n"]
 
 
-def refresh(progress: Progress) -> None:
-    """Fetch the distribution's package lists."""
-    if find("apt-get") is None:
-        raise Problem("packages: no apt-get here; the set-up knows Debian 12 and newer, elsewhere see the README")
-    run(_as_root(["apt-get", "-q", "update"]), progress)
+def refresh(packages: list[str], progress: Progress) -> None:
+    """Fetch the distribution's package lists, for the sake of these packages: a fresh machine has no lists."""
+    run([*_as_root(packages), "apt-get", "-q", "update"], progress)
 
 
 def install(packages: list[str], progress: Progress) -> None:
-    """Install from the distribution; `refresh` comes first, since a fresh machine has no package lists."""
+    """Install from the distribution."""
+    refresh(packages, progress)
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy", "--no-install-recommends", "install"]
-    run(_as_root([*quiet, *packages]), progress)
+    run([*_as_root(packages), *quiet, *packages], progress)
 
 
 def _own_source(folder: Path = Path("/etc/apt")) -> str:

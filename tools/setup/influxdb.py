@@ -133,7 +133,7 @@ def _cargo(progress: Progress) -> Path:
     """A cargo that is new enough; a missing one is brought, one that is too old is the machine's own affair."""
     found = debian.find("cargo")
     if found is None:
-        debian.refresh(progress)
+        debian.refresh(["cargo", "rustc"], progress)
         for cargo, rustc in (("cargo", "rustc"), ("cargo-web", "rustc-web")):
             # Debian's cargo of 2022 and before counts 0.x where its Rust counts 1.x: the compiler's number decides.
             if debian.candidate(rustc)[:2] >= CARGO:

@@ -83,7 +83,6 @@ def _bring() -> None:
     started = time.monotonic()
     if packages:
         progress = Progress("Debian packages")
-        debian.refresh(progress)
         debian.install(packages, progress)
         line(f"  Debian packages: there after {time.monotonic() - progress.started:.0f} s")
     _mosquitto()
