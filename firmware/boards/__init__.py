@@ -1,0 +1,1 @@
+"""Pins, parts and power facts, one file a board."""

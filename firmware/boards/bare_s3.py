@@ -1,0 +1,23 @@
+"""A bare ESP32-S3 with an SX1262 module. Pins as soldered; power facts from the parts' datasheets."""
+
+# SX1262: DIO2 switches the antenna, DIO3 feeds the TCXO
+SPI_ID = 1
+SPI_BAUD = 2_000_000
+SCK, MOSI, MISO, NSS, RESET, BUSY, DIO1 = 12, 11, 13, 10, 9, 14, 4
+RADIO = {"tcxo_mv": 1800, "tcxo_us": 5_000, "rf_switch": True, "max_dbm": 14, "antenna_dbi": 2}
+
+# sensors
+I2C_ID, SDA, SCL, I2C_HZ = 0, 1, 2, 100_000
+SHT31_ADDRESS = 0x44
+PMS_UART, PMS_TX, PMS_RX, PMS_SET = 1, 17, 18, 8
+ULTRASONIC_UART, ULTRASONIC_TX, ULTRASONIC_RX = 2, 15, 16
+SUPPLY = 7  # high = sensors have 5 V
+CONTACT = 5  # reed, an RTC pin
+
+BATTERY_ADC, BATTERY_DIVIDER = 6, 2
+LED, BUTTON = 48, 0  # button pressed = 0
+
+SLEEP_UA = 10  # deep sleep, RTC timer and EXT0
+ACTIVE_MA = 40
+# lithium thionyl chloride cell with its capacitor
+FULL_BATTERY_MV, LOW_BATTERY_MV, EMPTY_BATTERY_MV = 3600, 3300, 3000

@@ -1,0 +1,1 @@
+"""What survives deep sleep (RTC memory) and power loss (flash)."""

@@ -1,0 +1,54 @@
+"""RTC memory: 2,048 bytes that live through deep sleep and die with the power.
+
+Three records at fixed places, each with its own seal, so that a wake on the contact touches only the first:
+
+    0      core   (keep/core.py)      clock, contact, count, next wake
+    192    past   (keep/days.py, node/samples of a bin or an air node)   what was measured and may still have to be sent
+    1088   work   (keep/work.py)      schedule, LoRaWAN session, figures for the health report
+
+Worst moment: a reset in the middle of a write tears a record; its seal tells, and what follows is as after a power loss.
+"""
+
+import time
+
+from machine import RTC
+
+from keep.record import HEAD_BYTES, seal, unseal
+
+SIZE = 2048
+CORE, PAST, WORK = 0, 192, 1088
+_ENDS = {CORE: PAST, PAST: WORK, WORK: SIZE}
+
+
+def now():
+    """RTC ms since power-on."""
+    return time.time_ns() // 1_000_000
+
+
+class Memory:
+    """A copy of the RTC memory; `save` writes it back in one call."""
+
+    def __init__(self):
+        self._data = bytearray(RTC().memory())
+        if len(self._data) != SIZE:
+            self._data = bytearray(SIZE)
+
+    def get(self, place, version):
+        """The body at `place`, or None."""
+        return unseal(version, memoryview(self._data)[place : _ENDS[place]])
+
+    def put(self, place, version, body):
+        """Sets the body at `place`; ValueError if it is longer than `room(place)`."""
+        record = seal(version, body)
+        if place + len(record) > _ENDS[place]:
+            raise ValueError("RTC record at {} is {} bytes too long".format(place, place + len(record) - _ENDS[place]))
+        self._data[place : place + len(record)] = record
+
+    def save(self):
+        """From here the records survive deep sleep."""
+        RTC().memory(self._data)
+
+
+def room(place):
+    """Longest body at `place`, in bytes."""
+    return _ENDS[place] - place - HEAD_BYTES

@@ -1,0 +1,1 @@
+"""One sensor a file: each knows a datasheet, nothing else."""
