@@ -75,7 +75,8 @@ class Device(Protocol):
         """Called once, before anything else. Keep the host; drive no pin yet."""
 
     def power(self, on: bool) -> None:
-        """The board's supply came up or went away; all state in the device is lost then."""
+        """The board's supply came up or went away; all state in the device is lost then, and it lets go of its pins
+        (a contact or a button, which needs no supply, does not)."""
 
 
 class SpiDevice(Device, Protocol):

@@ -1,0 +1,1 @@
+"""Boards that run unmodified firmware in real MicroPython, and what sits on their pins."""

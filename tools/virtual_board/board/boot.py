@@ -1,0 +1,93 @@
+"""First code of a board's interpreter: puts the stand-ins in place of the host, mounts the flash as `/`, runs main.py.
+
+Run as `micropython -X heapsize=... -m boot IMAGE BYTES` with MICROPYPATH on the compiled stand-ins and the socket as fd 3.
+"""
+
+import gc
+import sys
+
+import uos
+import vfs
+from micropython import kbd_intr
+
+import costs
+import link
+import wire
+
+import cryptolib
+import esp32
+import machine
+import os
+import random
+import time
+
+_BLOCK = 4096
+
+
+class Flash:
+    """Block device over the image file (protocol of vfs.AbstractBlockDev, extended interface). Reads go to the file, what
+    changes it is asked of the world, which keeps the counts and may cut the power in the midst of it."""
+
+    def __init__(self, path: str, size: int) -> None:
+        self._file = open(path, "rb")
+        self._blocks = size // _BLOCK
+
+    def readblocks(self, block: int, buf, offset: int = 0) -> None:
+        self._file.seek(block * _BLOCK + offset)
+        self._file.readinto(buf)
+
+    def writeblocks(self, block: int, buf, offset: int = 0) -> None:
+        link.demand(wire.FLASH_PROGRAM, 0, block * _BLOCK + offset, buf)
+        link.spend(costs.FLASH_PROGRAM * ((offset % 256 + len(buf) + 255) // 256))
+
+    def ioctl(self, op: int, arg: int):
+        if op == 4:
+            return self._blocks
+        if op == 5:
+            return _BLOCK
+        if op == 6:
+            link.demand(wire.FLASH_ERASE, 0, arg, None)
+            link.spend(costs.FLASH_ERASE)
+        return 0
+
+
+def _run(name: str) -> None:
+    """As pyexec_file_if_exists of the port: sys.exit is a soft reset, any other exception is printed."""
+    try:
+        uos.stat(name)
+    except OSError:
+        return
+    try:
+        execfile(name, {"__name__": "__main__"})
+    except SystemExit:
+        machine.soft_reset()
+    except BaseException as error:
+        sys.print_exception(error)
+
+
+def start(path: str, size: int) -> None:
+    kbd_intr(-1)
+    link.open_line(3)
+    for name, module in (("cryptolib", cryptolib), ("machine", machine), ("os", os), ("random", random), ("time", time)):
+        sys.modules["u" + name] = module  # the host's own stay unreachable under their old names
+    for name in ("boot", "buses", "costs", "link", "pins", "wire"):
+        sys.modules.pop(name, None)
+    flash = Flash(path, size)
+    vfs.umount("/")
+    # Sizes of the port's defaults (extmod/vfs_lfs.c): read 32, program 32, lookahead 32.
+    vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32), "/")
+    uos.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.argv[:] = []
+    link.begin()
+    random.seed()
+    cause = link.reset_cause
+    link.spend(costs.BOOT_WAKE if cause == machine.DEEPSLEEP_RESET else costs.BOOT_SOFT if cause == machine.SOFT_RESET else costs.BOOT_COLD)
+    gc.collect()
+    _run("boot.py")
+    _run("main.py")
+    link.last_words(wire.PROMPT, 0, None)
+
+
+if __name__ == "__main__":
+    start(sys.argv[1], int(sys.argv[2]))

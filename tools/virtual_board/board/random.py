@@ -1,0 +1,12 @@
+"""`random`, started from the board's entropy and never from the host's."""
+
+from urandom import choice, getrandbits, randint, randrange, uniform
+from urandom import random as random
+from urandom import seed as _seed
+
+import os
+
+
+def seed(n=None) -> None:
+    """Without a number the generator is seeded from the hardware, as on the port."""
+    _seed(int.from_bytes(os.urandom(4), "little") if n is None else n)

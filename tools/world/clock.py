@@ -1,0 +1,117 @@
+"""The one clock of the world: what happens when, in what order, and how fast against the wall.
+
+World time is an `int` of nanoseconds UTC since 1970. Events of the same instant happen in the order of their rank, then in
+the order in which they were asked for; nothing else decides, so a run is the same on any machine. Time moves only from event
+to event. Whoever computes beside the clock (a board's interpreter) is waited for by a barrier before each step: it must have
+said what it wants next before the world may go on.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable
+
+Action = Callable[[], None]
+
+
+class Event:
+    """A call at an instant; `cancel` takes it back."""
+
+    __slots__ = ("_action", "when")
+
+    def __init__(self, when: int, action: Action) -> None:
+        self.when = when
+        self._action: Action | None = action
+
+    @property
+    def cancelled(self) -> bool:
+        return self._action is None
+
+    def cancel(self) -> None:
+        """No effect on an event that has happened."""
+        self._action = None
+
+    def happen(self) -> None:
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+
+
+class Clock:
+    """Event queue with one thread that runs it. Only `interrupt` may be called from other threads and signal handlers."""
+
+    def __init__(self, start: int, wall: Callable[[], int] = time.time_ns) -> None:
+        """`start`: world time in ns at which the clock begins. `wall` gives the wall clock in ns for pacing."""
+        self.now = start
+        self._wall = wall
+        self._paced = False
+        self._queue: list[tuple[int, int, int, Event]] = []
+        self._sequence = 0
+        self._barriers: list[Action] = []
+        self._interrupted = threading.Event()
+
+    def at(self, when: int, action: Action, rank: int = 0) -> Event:
+        """Calls `action` at world time `when` (ns, not before now); at one instant lower ranks come first."""
+        if when < self.now:
+            raise ValueError(f"event at {when} ns lies {self.now - when} ns in the past of the world: ask for {self.now} or later")
+        event = Event(when, action)
+        self._sequence += 1
+        heapq.heappush(self._queue, (when, rank, self._sequence, event))
+        return event
+
+    def after(self, delay: int, action: Action, rank: int = 0) -> Event:
+        """Calls `action` in `delay` ns."""
+        return self.at(self.now + delay, action, rank)
+
+    def add_barrier(self, barrier: Action) -> None:
+        """Calls `barrier` before each step: it returns once nobody it stands for can still ask for something earlier than
+        what is already in the queue."""
+        self._barriers.append(barrier)
+
+    def pace(self, on: bool) -> None:
+        """Paced, the world holds when it is ahead of the wall clock and runs as fast as it can when it is behind."""
+        self._paced = on
+
+    def interrupt(self) -> None:
+        """Makes `run_until` return before its next event. For other threads and signal handlers."""
+        self._interrupted.set()
+
+    def next_event(self) -> int | None:
+        """World time in ns of the next event in the queue."""
+        queue = self._queue
+        while queue and queue[0][3].cancelled:
+            heapq.heappop(queue)
+        return queue[0][0] if queue else None
+
+    def run_until(self, end: int) -> bool:
+        """Runs all events up to and including world time `end` and leaves `now` there. False: `interrupt` ended it sooner;
+        `now` is then the last event's time or, where the world was holding, the wall clock's."""
+        if end < self.now:
+            raise ValueError(f"cannot run back to {end} ns: the world is at {self.now} ns")
+        while not self._interrupted.is_set():
+            for barrier in self._barriers:
+                barrier()
+            upcoming = self.next_event()
+            target = end if upcoming is None or upcoming > end else upcoming
+            if self._paced and not self._hold(target):
+                break
+            if upcoming is None or upcoming > end:
+                self.now = end
+                return True
+            event = heapq.heappop(self._queue)[3]
+            self.now = event.when
+            event.happen()
+        self._interrupted.clear()
+        return False
+
+    def _hold(self, target: int) -> bool:
+        """Waits until the wall clock has reached world time `target`; False when interrupted, `now` then follows the wall."""
+        while True:
+            wall = self._wall()
+            if wall >= target:
+                return True
+            if self._interrupted.wait(min((target - wall) / 1e9, 1.0)):
+                self.now = max(self.now, min(self._wall(), target))
+                return False
