@@ -44,11 +44,12 @@ def step() -> Step | None:
     """What is to be done for the Python packages, or None."""
     if MARK.exists() and MARK.read_text() == _key() and PYTHON.exists() and _stubs_current():
         return None
+    fresh = not MARK.exists()
     return Step(
         "Python packages",
         places.short(places.VENV),
-        seconds=60,
-        kept_mb=330,
+        seconds=60 if fresh else 10,
+        kept_mb=330 if fresh else 0,
         passing_mb=150,
         tools=("python:ensurepip", "/etc/ssl/certs/ca-certificates.crt"),
         install=install,

@@ -104,7 +104,8 @@ def _build(progress: Progress, lock: int) -> None:
     helper = "github.com/influxdata/pkg-config"
     run([go, "build", "-o", BUILD / "pkg-config", helper], progress, env=env, cwd=HERE, lock=lock)
     made = BUILD / "influxd"
-    flags = ["-trimpath", "-tags", TAGS, "-ldflags", f"-s -w -X main.version={VERSION}"]
+    # -v names each package as it is compiled: the sign of life.
+    flags = ["-v", "-trimpath", "-tags", TAGS, "-ldflags", f"-s -w -X main.version={VERSION}"]
     package = "github.com/influxdata/influxdb/v2/cmd/influxd"
     run([go, "build", *flags, "-o", made, package], progress, env=env, cwd=HERE, lock=lock)
     if _version([made, "version"])[0] != (2, 7):
