@@ -11,7 +11,7 @@ Integers only: UTC in ms since 1970, RTC in ms since power-on, ratios in parts p
 import struct
 
 CRYSTAL_PPM = 50  # ± 40 ppm and ageing
-RAW_SLEEP_PPM = 50_000  # sleep clock before its ratio is known
+RAW_SLEEP_PPM = 53_000  # sleep clock before its ratio is known: 5 % slow loses 1 ms in 19
 ANSWER_MS = 500  # a DeviceTime answer's own error: radio, interrupt, network server
 KEEP_MS = 45_000  # ask again before the clock may be off by so much
 FLAG_MS = 60_000  # beyond it a reading's time is flagged
