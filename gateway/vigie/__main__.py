@@ -1,5 +1,5 @@
 """`python -m vigie`, the same as the command `vigie`."""
 
-from .cli import main
+from .cli import app
 
-main()
+app()

@@ -7,7 +7,9 @@ from .events import BadEvent, Event, Up, parse
 from .payload import air, bin, codes, health, meter  # noqa: A004 - the payload's modules are named after their kinds
 
 _CODECS: dict[int, Any] = {codec.PORT: codec for codec in (meter, bin, air, health)}
-_AHEAD_LIMIT_S = 86_400  # a node's clock that is further ahead than this is broken, and its readings would lie in the future
+_AHEAD_LIMIT_S = (
+    86_400  # a node's clock that is further ahead than this is broken, and its readings would lie in the future
+)
 _NS = 1_000_000_000
 
 
@@ -40,7 +42,9 @@ def decode(topic: str, body: bytes) -> Readings | Rejected:
     codec = _CODECS.get(event.f_port)
     if codec is None:
         known = ", ".join(str(port) for port in sorted(_CODECS))
-        return Rejected("port", f"fPort {event.f_port} is none of a Vigie node's ({known}): another maker's device?", event)
+        return Rejected(
+            "port", f"fPort {event.f_port} is none of a Vigie node's ({known}): another maker's device?", event
+        )
     try:
         record = codec.decode(event.data)
     except codes.PayloadError as error:
@@ -54,7 +58,7 @@ def _wrong_time(record: Any, event: Up) -> str | None:
     newest = max(record.mark, 86_400 * getattr(record, "day", 0))
     if newest > received + _AHEAD_LIMIT_S:
         return f"the node's time is {newest - received} s ahead of the network's: its clock is wrong"
-    history = getattr(record, "echoes", None) or getattr(record, "samples", ())
+    history = getattr(record, "echoes", getattr(record, "samples", ()))
     if record.flags & codes.TIME_UNKNOWN and len(history) > 1:
         return "history from a node that does not know the time"
     return None

@@ -11,12 +11,13 @@ import binascii
 import hashlib
 import math
 from calendar import timegm
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from chirpstack_api.integration import integration_pb2
+from chirpstack_api.integration import integration_pb2  # type: ignore[import-untyped]
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError, Message
 
@@ -151,7 +152,9 @@ def parse(topic: str, body: bytes) -> Event:
     """The typed event. Raises BadEvent with a reason for a person."""
     kind, fields = _fields(topic, body, full=True)
     if "applicationID" in fields or "devEUI" in fields:
-        raise BadEvent("this is a ChirpStack v3 event (devEUI, applicationID); Vigie reads ChirpStack v4: upgrade the network server")
+        raise BadEvent(
+            "this is a ChirpStack v3 event (devEUI, applicationID); Vigie reads ChirpStack v4: upgrade the network server"
+        )
     if kind not in KINDS:
         raise BadEvent(f"unknown type {kind!r}: this version stores {', '.join(KINDS)}")
     device = _table(fields, "deviceInfo")
@@ -165,7 +168,7 @@ def parse(topic: str, body: bytes) -> Event:
 
 
 def parse_time(text: str) -> int:
-    """ns since 1970 UTC of an RFC 3339 time with up to nine decimals (`datetime` keeps six). Raises ValueError."""
+    """Nanoseconds since 1970 UTC of an RFC 3339 time with up to nine decimals (`datetime` keeps six). Raises ValueError."""
     seconds, rest = text[:19], text[19:]
     nanoseconds = 0
     if rest.startswith("."):
@@ -174,7 +177,7 @@ def parse_time(text: str) -> int:
             end += 1
         nanoseconds = int(rest[1:end].ljust(9, "0")[:9])
         rest = rest[end:]
-    stamp = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S") if len(seconds) != 19 else datetime.fromisoformat(seconds)
+    stamp = datetime.fromisoformat(seconds)
     if rest not in ("Z", "z", "+00:00"):
         if len(rest) != 6 or rest[0] not in "+-" or rest[3] != ":":
             raise ValueError(f"{text!r} has no time zone")
@@ -187,7 +190,7 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _fields(topic: str, body: bytes, full: bool) -> tuple[str, dict[str, Any]]:
+def _fields(topic: str, body: bytes, *, full: bool) -> tuple[str, dict[str, Any]]:
     """Kind and fields by their JSON names; without `full`, of Protobuf only what `identify` needs (the mapping is slow)."""
     word = topic.rpartition("/")[2]
     if body.lstrip()[:1] == b"{":
@@ -287,7 +290,8 @@ def _up(dev_eui: str, time: int, fields: dict[str, Any]) -> Up:
         _whole(_table(fields, "txInfo"), "frequency"),
         data,
         tuple(
-            Reception(_text(one, "gatewayId"), _whole(one, "rssi"), _real(one, "snr"), _time(one, "nsTime")) for one in heard
+            Reception(_text(one, "gatewayId"), _whole(one, "rssi"), _real(one, "snr"), _time(one, "nsTime"))
+            for one in heard
         ),
     )
 
@@ -317,4 +321,11 @@ def _status(dev_eui: str, time: int, fields: dict[str, Any]) -> Status:
     return Status(dev_eui, time, _whole(fields, "margin"), external, None if unknown else _real(fields, "batteryLevel"))
 
 
-_BUILDERS = {"up": _up, "join": _join, "ack": _ack, "txack": _txack, "log": _log, "status": _status}
+_BUILDERS: dict[str, Callable[[str, int, dict[str, Any]], Event]] = {
+    "up": _up,
+    "join": _join,
+    "ack": _ack,
+    "txack": _txack,
+    "log": _log,
+    "status": _status,
+}

@@ -44,7 +44,7 @@ class Session:
     `keep` False is for a check: its own clean session, gone when it ends, so that a running gateway keeps its own.
     """
 
-    def __init__(self, settings: config.Mqtt, keep: bool = True, client_id: str | None = None) -> None:
+    def __init__(self, settings: config.Mqtt, *, keep: bool = True, client_id: str | None = None) -> None:
         self.settings = settings
         self.where = f"broker: {settings.host}:{settings.port}"
         self.present = False
@@ -69,13 +69,15 @@ class Session:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
-        properties = Properties(PacketTypes.CONNECT)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S if keep else 0
         properties.ReceiveMaximum = BATCH
         try:
             self._client.connect(settings.host, settings.port, KEEPALIVE_S, clean_start=not keep, properties=properties)
         except (OSError, ValueError) as error:
-            raise BrokerError(f"{self.where}: {error}; is Mosquitto running, and are [mqtt] host and port right?") from None
+            raise BrokerError(
+                f"{self.where}: {error}; is Mosquitto running, and are [mqtt] host and port right?"
+            ) from None
         self._await("CONNACK", lambda: self._connack is not None)
         if self._connack is not None and self._connack.is_failure:
             raise BrokerError(
@@ -94,7 +96,9 @@ class Session:
         self._await("SUBACK", lambda: self._granted is not None)
         granted = self._granted[0] if self._granted else None
         if granted is None or granted.value != 1:
-            raise BrokerError(f"{self.where}: {topic!r} is granted as {granted}, not QoS 1; allow it in the broker's ACL and max_qos")
+            raise BrokerError(
+                f"{self.where}: {topic!r} is granted as {granted}, not QoS 1; allow it in the broker's ACL and max_qos"
+            )
 
     def read(self) -> list[mqtt.MQTTMessage]:
         """Up to BATCH messages, waiting at most half a second for the first. BrokerError when the connection is lost."""
@@ -152,7 +156,9 @@ class Session:
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._lost is not None:
             raise BrokerError(f"{self.where}: connection lost: {self._lost or mqtt.error_string(code)}")
 
-    def _on_connect(self, _client: Any, _data: Any, flags: mqtt.ConnectFlags, code: ReasonCode, _properties: Any) -> None:
+    def _on_connect(
+        self, _client: Any, _data: Any, flags: mqtt.ConnectFlags, code: ReasonCode, _properties: Any
+    ) -> None:
         self._connack = code
         self.present = flags.session_present
 
@@ -227,8 +233,9 @@ class Ingest:
     def _keep(self, messages: list[mqtt.MQTTMessage]) -> None:
         arrivals = []
         for message in messages:
-            identity = identify(message.topic, message.payload)
-            arrivals.append(Arrival(identity.kind, identity.key, message.topic, message.payload))
+            body = bytes(message.payload)
+            identity = identify(message.topic, body)
+            arrivals.append(Arrival(identity.kind, identity.key, message.topic, body))
         fresh = self._spool.add(arrivals)
         # Counted after the commit and before the acknowledgement: whoever sees the count may rely on the event.
         for arrival in arrivals:
@@ -238,7 +245,7 @@ class Ingest:
         _log.debug("committed", events=len(arrivals), duplicates=fresh.count(False))
 
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds * random.uniform(0.5, 1.0)
+        until = time.monotonic() + seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         while not self._stop.is_set() and time.monotonic() < until:
             self.beat = time.monotonic()
             self._stop.wait(min(1.0, max(0.0, until - time.monotonic())))

@@ -154,6 +154,7 @@ def _point(bucket: str, measurement: str, dev_eui: str, fields: dict[str, Value]
 
 
 def _event_points(event: Event) -> Iterator[Point]:
+    name: str
     fields: dict[str, Value]
     match event:
         case Up():
@@ -163,7 +164,11 @@ def _event_points(event: Event) -> Iterator[Point]:
             name, fields = "join", {"dev_addr": event.dev_addr}
         case Ack():
             name = "ack"
-            fields = {"f_cnt_down": event.f_cnt_down, "acknowledged": event.acknowledged, "queue_item": event.queue_item_id}
+            fields = {
+                "f_cnt_down": event.f_cnt_down,
+                "acknowledged": event.acknowledged,
+                "queue_item": event.queue_item_id,
+            }
         case TxAck():
             name = "txack"
             fields = {"f_cnt_down": event.f_cnt_down, "gateway": event.gateway_id, "queue_item": event.queue_item_id}

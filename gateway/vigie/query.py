@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import urllib3
-from influxdb_client import InfluxDBClient
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 
 from .errors import InfluxError, UsageError
@@ -30,7 +30,7 @@ class Query:
     since: str
 
 
-def make_query(measurement: str, dev_eui: str | None, every: bool, since: str) -> Query:
+def make_query(measurement: str, dev_eui: str | None, *, every: bool, since: str) -> Query:
     """Checks what a person typed; UsageError says what is wrong with it."""
     if (dev_eui is None) != every:
         raise UsageError(f"query {measurement}: give a node's DevEUI, or --all, not both")

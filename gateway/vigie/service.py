@@ -25,7 +25,9 @@ _log = structlog.get_logger("service")
 def set_up_log(level: str, form: str) -> None:
     """Log lines on standard error, JSON or text, times in UTC."""
     renderer = (
-        structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[
@@ -55,7 +57,9 @@ def _run(settings: Settings) -> None:
     writer = Writer(spools[1], InfluxWriter(settings.influxdb, token), settings.buckets, metrics, stop_writer, wake)
 
     def live() -> tuple[int, str, bytes]:
-        stale = [name for name, room in (("ingest", ingest), ("writer", writer)) if time.monotonic() - room.beat > _STALE_S]
+        stale = [
+            name for name, room in (("ingest", ingest), ("writer", writer)) if time.monotonic() - room.beat > _STALE_S
+        ]
         return (503, "text/plain", f"stuck: {' '.join(stale)}\n".encode()) if stale else (200, "text/plain", b"ok\n")
 
     def ready() -> tuple[int, str, bytes]:
@@ -96,7 +100,7 @@ def _guarded(loop: Callable[[], None], over: threading.Event, failures: list[Bas
     """A loop that ends by an error ends the service: a supervisor's restart is better than half a gateway."""
     try:
         loop()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - raised again by the main thread
         if isinstance(error, VigieError):
             _log.error("cannot go on", reason=str(error))
         failures.append(error)
@@ -114,5 +118,3 @@ def _stop_on_signals(over: threading.Event) -> None:
 
 def _as_it_is(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return event
-
-

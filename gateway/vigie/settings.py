@@ -110,7 +110,9 @@ def read_secret(path: Path, what: str) -> str:
     try:
         secret = path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsError(f"{what}: {path}: {error.strerror}; make the file and let the gateway's user read it") from None
+        raise SettingsError(
+            f"{what}: {path}: {error.strerror}; make the file and let the gateway's user read it"
+        ) from None
     if not secret:
         raise SettingsError(f"{what}: {path} is empty; put the secret into it, on one line")
     return secret

@@ -215,13 +215,12 @@ class Spool:
 
     def _change_dead(self, change: str, ids: Iterable[int]) -> int:
         with self._lock, self._transaction() as db:
-            return sum(
-                db.execute(f"{change} WHERE id = ? AND reason IS NOT NULL", (event,)).rowcount for event in ids
-            )
+            return sum(db.execute(f"{change} WHERE id = ? AND reason IS NOT NULL", (event,)).rowcount for event in ids)
 
     def _used_bytes(self) -> int:
         pages, free, size = (
-            int(self._db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+            int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
 
@@ -239,7 +238,9 @@ class Spool:
         except sqlite3.OperationalError as error:
             # the primary code is the low byte of the extended one
             if error.sqlite_errorcode & 0xFF in _FULL_CODES:
-                raise SpoolFull(f"spool: {self.path} cannot be written: {error}; free its disk or mend its rights") from None
+                raise SpoolFull(
+                    f"spool: {self.path} cannot be written: {error}; free its disk or mend its rights"
+                ) from None
             raise SpoolError(f"spool: {self.path}: {error}") from None
 
 

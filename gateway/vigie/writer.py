@@ -142,7 +142,7 @@ class Writer:
         try:
             decoded = decode(spooled.topic, spooled.body)
             made = points(decoded)
-        except Exception as error:  # a defect must cost one event's delay, never the flow of all others
+        except Exception as error:  # noqa: BLE001 - a defect must cost one event's delay, never the flow of all others
             _log.exception("defect: an event could not be translated", id=spooled.id)
             self._metrics.decode_errors.labels("defect").inc()
             outcome.dead[spooled.id] = f"defect of this version: {error!r}; replay it after an update"
@@ -200,7 +200,7 @@ class Writer:
         if self.trouble != trouble:
             _log.error("InfluxDB does not take points; they wait in the spool", reason=trouble)
         self.trouble = trouble
-        until = time.monotonic() + delay_s(attempt, answer.retry_after, random.random())
+        until = time.monotonic() + delay_s(attempt, answer.retry_after, random.random())  # noqa: S311 - jitter
         while (left := until - time.monotonic()) > 0:
             self.beat = time.monotonic()
             if self._stop.wait(min(1.0, left)):

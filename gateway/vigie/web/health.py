@@ -18,7 +18,9 @@ def serve(host: str, port: int, pages: dict[str, Page]) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             page = pages.get(self.path.partition("?")[0])
-            status, kind, body = page() if page else (404, "text/plain", b"not here; there are " + " ".join(pages).encode())
+            status, kind, body = (
+                page() if page else (404, "text/plain", b"not here; there are " + " ".join(pages).encode())
+            )
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -31,7 +33,9 @@ def serve(host: str, port: int, pages: dict[str, Page]) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((host, port), Handler)
     except OSError as error:
-        raise SettingsError(f"http: {host}:{port}: {error.strerror}; another program has it: change [http] port") from None
+        raise SettingsError(
+            f"http: {host}:{port}: {error.strerror}; another program has it: change [http] port"
+        ) from None
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server
