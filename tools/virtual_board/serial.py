@@ -35,7 +35,9 @@ class Uart:
     """An open UART. The driver empties the FIFO into the ring buffer while there is room; when both are full the next byte
     resets the FIFO (ESP-IDF uart.c, UART_INTR_RXFIFO_OVF), so the newest 128 bytes are lost, not the oldest."""
 
-    def __init__(self, now: int, tx: int, rx: int, baudrate: int, rx_size: int, tx_size: int, wire: Wire | None) -> None:
+    def __init__(
+        self, now: int, tx: int, rx: int, baudrate: int, rx_size: int, tx_size: int, wire: Wire | None
+    ) -> None:
         self.tx = tx
         self.rx = rx
         self.baudrate = baudrate

@@ -1,10 +1,10 @@
 """Runs boards: one interpreter process a wake, everything that outlives it (RTC memory, flash, NVS) kept here.
 
-    clock = Clock(start)
-    with Supervisor(clock, seed="...") as supervisor:
-        board = supervisor.add(0, dev_eui, wiring, image)
-        board.power_on()
-        clock.run_until(end)
+clock = Clock(start)
+with Supervisor(clock, seed="...") as supervisor:
+    board = supervisor.add(0, dev_eui, wiring, image)
+    board.power_on()
+    clock.run_until(end)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from ..world.clock import Clock
-from .soc import Board, BoardError
+from .machine import Board, BoardError
 from .process import Process, compile_stand_ins
 from .wiring import Wiring
 
@@ -90,7 +90,9 @@ class Supervisor:
     def start(self, board: Board) -> Process:
         """A fresh interpreter for a board, blocked before its boot."""
         self._zombies = [process for process in self._zombies if not process.reap(wait=False)]
-        return Process(self._micropython, self._stand_ins, board.flash.path, board.flash.size, board.log_file, self._timeout)
+        return Process(
+            self._micropython, self._stand_ins, board.flash.path, board.flash.size, board.log_file, self._timeout
+        )
 
     def end(self, process: Process) -> None:
         """Ends an interpreter."""
@@ -137,5 +139,7 @@ class Supervisor:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

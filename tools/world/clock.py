@@ -55,7 +55,9 @@ class Clock:
     def at(self, when: int, action: Action, rank: int = 0) -> Event:
         """Calls `action` at world time `when` (ns, not before now); at one instant lower ranks come first."""
         if when < self.now:
-            raise ValueError(f"event at {when} ns lies {self.now - when} ns in the past of the world: ask for {self.now} or later")
+            raise ValueError(
+                f"event at {when} ns lies {self.now - when} ns in the past of the world: ask for {self.now} or later"
+            )
         event = Event(when, action)
         self._sequence += 1
         heapq.heappush(self._queue, (when, rank, self._sequence, event))

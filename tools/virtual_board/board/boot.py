@@ -4,22 +4,20 @@ Run as `micropython -X heapsize=... -m boot IMAGE BYTES` with MICROPYPATH on the
 """
 
 import gc
-import sys
-
-import uos
-import vfs
-from micropython import kbd_intr
-
-import costs
-import link
-import wire
-
-import cryptolib
-import esp32
-import machine
 import os
 import random
+import sys
 import time
+
+import costs
+import cryptolib
+import esp32  # noqa: F401  loaded here, while the host is still mounted
+import link
+import machine
+import uos
+import vfs
+import wire
+from micropython import kbd_intr
 
 _BLOCK = 4096
 
@@ -58,17 +56,23 @@ def _run(name: str) -> None:
     except OSError:
         return
     try:
-        execfile(name, {"__name__": "__main__"})
+        execfile(name, {"__name__": "__main__"})  # noqa: F821  a built-in of MicroPython
     except SystemExit:
         machine.soft_reset()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  whatever it was, the board stays at its prompt
         sys.print_exception(error)
 
 
 def start(path: str, size: int) -> None:
     kbd_intr(-1)
     link.open_line(3)
-    for name, module in (("cryptolib", cryptolib), ("machine", machine), ("os", os), ("random", random), ("time", time)):
+    for name, module in (
+        ("cryptolib", cryptolib),
+        ("machine", machine),
+        ("os", os),
+        ("random", random),
+        ("time", time),
+    ):
         sys.modules["u" + name] = module  # the host's own stay unreachable under their old names
     for name in ("boot", "buses", "costs", "link", "pins", "wire"):
         sys.modules.pop(name, None)
@@ -82,7 +86,13 @@ def start(path: str, size: int) -> None:
     link.begin()
     random.seed()
     cause = link.reset_cause
-    link.spend(costs.BOOT_WAKE if cause == machine.DEEPSLEEP_RESET else costs.BOOT_SOFT if cause == machine.SOFT_RESET else costs.BOOT_COLD)
+    link.spend(
+        costs.BOOT_WAKE
+        if cause == machine.DEEPSLEEP_RESET
+        else costs.BOOT_SOFT
+        if cause == machine.SOFT_RESET
+        else costs.BOOT_COLD
+    )
     gc.collect()
     _run("boot.py")
     _run("main.py")

@@ -5,7 +5,7 @@ from struct import pack, unpack
 import costs
 import link
 import wire
-from pins import Pin, pin_number
+from pins import pin_number
 
 _ENODEV = 19
 _UNUSED = -1
@@ -19,7 +19,19 @@ class SPI:
     MSB = 0
     LSB = 1
 
-    def __init__(self, id: int, baudrate: int = 500000, *, polarity: int = 0, phase: int = 0, bits: int = 8, firstbit: int = 0, sck=None, mosi=None, miso=None) -> None:
+    def __init__(
+        self,
+        id: int,
+        baudrate: int = 500000,
+        *,
+        polarity: int = 0,
+        phase: int = 0,
+        bits: int = 8,
+        firstbit: int = 0,
+        sck=None,
+        mosi=None,
+        miso=None,
+    ) -> None:
         if id not in (1, 2):
             raise ValueError("SPI(%d) doesn't exist" % id)
         self._id = id
@@ -29,7 +41,18 @@ class SPI:
         self._mode = 0
         self.init(baudrate, polarity=polarity, phase=phase, bits=bits, firstbit=firstbit, sck=sck, mosi=mosi, miso=miso)
 
-    def init(self, baudrate: int = -1, *, polarity: int = -1, phase: int = -1, bits: int = -1, firstbit: int = -1, sck=None, mosi=None, miso=None) -> None:
+    def init(
+        self,
+        baudrate: int = -1,
+        *,
+        polarity: int = -1,
+        phase: int = -1,
+        bits: int = -1,
+        firstbit: int = -1,
+        sck=None,
+        mosi=None,
+        miso=None,
+    ) -> None:
         if bits not in (-1, 8) or firstbit not in (-1, 0):
             raise ValueError("the virtual board has bits=8, firstbit=MSB only")
         if baudrate != -1:
@@ -164,7 +187,20 @@ class UART:
         self._timeout = 0
         self._open = False
 
-    def init(self, baudrate: int = 0, bits: int = 0, parity=-1, stop: int = 0, *, tx=None, rx=None, txbuf: int = -1, rxbuf: int = -1, timeout: int = -1, timeout_char: int = -1) -> None:
+    def init(
+        self,
+        baudrate: int = 0,
+        bits: int = 0,
+        parity=-1,
+        stop: int = 0,
+        *,
+        tx=None,
+        rx=None,
+        txbuf: int = -1,
+        rxbuf: int = -1,
+        timeout: int = -1,
+        timeout_char: int = -1,
+    ) -> None:
         if not self._open:
             self._defaults()
         if bits not in (0, 8) or parity not in (-1, None) or stop not in (0, 1):
@@ -181,7 +217,9 @@ class UART:
             raise OSError(-1, "ESP_FAIL")  # uart_driver_install: buffers must be larger than the FIFO of 128 bytes
         if timeout >= 0:
             self._timeout = timeout
-        link.demand(wire.UART_INIT, self._id, 0, pack("<bbIHH", self._tx, self._rx, self._baudrate, self._rxbuf, self._txbuf))
+        link.demand(
+            wire.UART_INIT, self._id, 0, pack("<bbIHH", self._tx, self._rx, self._baudrate, self._rxbuf, self._txbuf)
+        )
         link.spend(costs.SETUP)
         self._open = True
 

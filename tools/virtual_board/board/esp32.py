@@ -4,9 +4,8 @@ from struct import pack, unpack
 
 import costs
 import link
-import wire
-
 import machine
+import wire
 
 WAKEUP_ALL_LOW = False
 WAKEUP_ANY_HIGH = True

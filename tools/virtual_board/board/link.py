@@ -3,10 +3,9 @@
 import sys
 from struct import calcsize, pack, pack_into, unpack, unpack_from
 
+import costs
 import uos
 import wire
-
-import costs
 
 _RECORD = "<BBHII"
 _SIZE = 12
@@ -21,7 +20,7 @@ _base = 0  # board µs since reset at the last answer
 _elapsed = 0
 _horizon = 0
 levels = bytearray(64)
-handlers = {}  # pin -> (handler, trigger, Pin)
+handlers = {}  # pin -> (handler, Pin)
 _pending = []
 _handling = False
 _masked = False
@@ -115,6 +114,7 @@ def demand(op: int, line: int, arg: int, payload):
 
 
 def number(op: int, line: int, arg: int) -> int:
+    """A request that is answered with one integer."""
     return unpack("<i", demand(op, line, arg, None))[0]
 
 
@@ -127,7 +127,7 @@ def last_words(op: int, arg: int, payload) -> None:
 def _edge(pin: int, level: int) -> None:
     levels[pin] = level & 1
     entry = handlers.get(pin)
-    if entry and not level & 2 and entry[1] & (1 if level else 2) and len(_pending) < _QUEUE:
+    if level & 2 and entry and len(_pending) < _QUEUE:
         _pending.append(entry)
 
 
@@ -140,11 +140,11 @@ def run_handlers() -> None:
     _handling = True
     try:
         while _pending:
-            handler, _trigger, pin = _pending.pop(0)
+            handler, pin = _pending.pop(0)
             spend(costs.IRQ)
             try:
                 handler(pin)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  the port goes on whatever a handler raises
                 print("Unhandled exception in callback")
                 sys.print_exception(error)
     finally:

@@ -3,6 +3,7 @@
 Names, arguments and errors follow ports/esp32 of MicroPython 1.25; an argument that the port does not know fails here too.
 """
 
+import time
 from struct import pack
 
 import costs
@@ -11,13 +12,11 @@ import wire
 from buses import ADC as ADC
 from buses import I2C as I2C
 from buses import SPI as SPI
-from buses import SoftI2C as SoftI2C
 from buses import UART as UART
+from buses import SoftI2C as SoftI2C
 from pins import Pin as Pin
 from pins import Signal as Signal
 from pins import pin_number, rtc_pin, sources
-
-import time
 
 SLEEP = 2
 DEEPSLEEP = 4
@@ -91,7 +90,9 @@ def _sleep_request(kind: int, ms) -> bytes:
     if ms is not None and ms < 0:
         ms += 1 << 32  # as the port: cast to unsigned
     ext0 = sources.ext0_pin if sources.ext0_types & kind else -1
-    return pack(wire.SLEEP, -1 if ms is None else ms * 1000, ext0, sources.ext0_level, sources.ext1_pins, sources.ext1_high)
+    return pack(
+        wire.SLEEP, -1 if ms is None else ms * 1000, ext0, sources.ext0_level, sources.ext1_pins, sources.ext1_high
+    )
 
 
 def lightsleep(time_ms=None) -> None:

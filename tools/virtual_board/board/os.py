@@ -1,8 +1,9 @@
 """`os` of the ESP32 port: the file system, and random bytes from the board's own entropy."""
 
+from hashlib import sha256
+
 import costs
 import link
-from hashlib import sha256
 from uos import (
     VfsLfs2,
     chdir,

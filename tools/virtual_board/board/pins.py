@@ -134,7 +134,7 @@ class Pin:
             trigger = 0
             link.handlers.pop(number, None)
         else:
-            link.handlers[number] = (handler, trigger, self)
+            link.handlers[number] = (handler, self)
         link.post(wire.IRQ, number, trigger)
         link.spend(costs.PIN_INIT)
         return self

@@ -1,10 +1,10 @@
 """`random`, started from the board's entropy and never from the host's."""
 
+import os
+
 from urandom import choice, getrandbits, randint, randrange, uniform
 from urandom import random as random
 from urandom import seed as _seed
-
-import os
 
 
 def seed(n=None) -> None:

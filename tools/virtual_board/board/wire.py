@@ -3,7 +3,7 @@
 A message is a run of records of 12 bytes `<BBHII`: operation, line (pin or bus number), length of the payload, µs since the
 last answer, argument; then the payload. Operations below `REQUEST` are posted and have no answer, the last record of a
 message is always a request. The answer has the same size: status, number of pin records, length of the payload, µs that passed,
-µs until the next sync is due; then the pin records (pin; level, +2 when it is no edge) and the payload.
+µs until the next sync is due; then the pin records (pin; level, +2 for an interrupt) and the payload.
 """
 
 from micropython import const
