@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from threading import Event
 from typing import Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,7 +27,7 @@ class Published(Protocol):
     def published(self) -> int:
         """Events handed over so far."""
 
-    def wait_acknowledged(self, timeout: float) -> None:
+    def wait_acknowledged(self, timeout_s: float) -> None:
         """Returns once the broker has acknowledged all of them."""
 
 
@@ -40,28 +41,37 @@ class Counters:
     connected: bool
 
 
-def read_counters(url: str) -> Counters | None:
-    """The counters at `url` (the gateway's /metrics); None while nobody answers there."""
+def scrape(url: str) -> Iterator[tuple[str, float]]:
+    """(name, value) of each sample at `url`, a /metrics; nothing while nobody answers there."""
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:  # noqa: S310 - a loopback address of our own
             text = answer.read().decode()
     except (OSError, urllib.error.URLError):
-        return None
-    started = 0.0
-    received = waiting = connected = 0.0
+        return
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name == "process_start_time_seconds":
-                started = sample.value
-            elif sample.name == "vigie_mqtt_messages_total":
-                received += sample.value
-            elif sample.name == "vigie_duplicates_total":
-                received -= sample.value
-            elif sample.name == "vigie_spool_events":
-                waiting = sample.value
-            elif sample.name == "vigie_mqtt_connected":
-                connected = sample.value
-    return Counters(started, int(received), int(waiting), connected == 1)
+            yield sample.name, sample.value
+
+
+def read_metric(url: str, name: str) -> float | None:
+    """One metric, summed over its labels; None while nobody answers."""
+    found = [value for sample, value in scrape(url) if sample == name]
+    return sum(found) if found else None
+
+
+def read_counters(url: str) -> Counters | None:
+    """The gateway's counters at `url`; None while nobody answers."""
+    total: dict[str, float] = {}
+    for name, value in scrape(url):
+        total[name] = total.get(name, 0.0) + value
+    if not total:
+        return None
+    return Counters(
+        total["process_start_time_seconds"],
+        int(total["vigie_mqtt_messages_total"] - total["vigie_duplicates_total"]),
+        int(total["vigie_spool_events"]),
+        total["vigie_mqtt_connected"] == 1,
+    )
 
 
 class Settling:
@@ -71,9 +81,12 @@ class Settling:
     predecessor had stored everything.
     """
 
-    def __init__(self, publisher: Published, metrics_url: str, patience_s: float = 120.0) -> None:
-        """`patience_s`: wall seconds after which a stop is given up."""
+    def __init__(
+        self, publisher: Published, metrics_url: str, patience_s: float = 120.0, stopping: Event | None = None
+    ) -> None:
+        """`patience_s`: wall seconds after which a stop is given up. `stopping`, once set, ends any waiting."""
         self.publisher = publisher
+        self._stopping = stopping or Event()
         self.metrics_url = metrics_url
         self.patience_s = patience_s
         self._gateway = 0.0
@@ -100,6 +113,8 @@ class Settling:
                 lambda now: now.started == self._gateway and now.received - self._received >= due and now.waiting == 0,
                 f"{due} events were published since the last stop",
             )
+            if self._stopping.is_set():
+                return
             self._received, self._published = counters.received, self._published + due
 
     def _wait(self, done: Callable[[Counters], bool], what: str) -> Counters:
@@ -107,7 +122,7 @@ class Settling:
         counters = None
         while time.monotonic() < until:
             counters = read_counters(self.metrics_url)
-            if counters is not None and done(counters):
+            if counters is not None and (done(counters) or self._stopping.is_set()):
                 return counters
             time.sleep(POLL_S)
         found = "it does not answer" if counters is None else f"it says {counters}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,9 +41,9 @@ class Site:
         """A word for the device's tags."""
         return ("centre", "gare", "bissy", "biollay")[self.number // 3 % 4]
 
-    def config(self) -> dict[str, str]:
+    def config_file(self) -> bytes:
         """The board's /config.json (docs/internals.md)."""
-        return {
+        values = {
             "kind": self.kind,
             "board": "bare_s3",
             "dev_eui": self.dev_eui,
@@ -50,6 +51,7 @@ class Site:
             "app_key": self.app_key,
             "region": "eu868",
         }
+        return json.dumps(values, indent=1).encode()
 
 
 def plan(seed: int, boards: int) -> list[Site]:

@@ -1,0 +1,123 @@
+"""A city in the world: boards at their sites, the air, the LoRa gateway and the network server round one clock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..devnet.devnet import Devnet
+from ..devnet.exchange import Downlink, Uplink
+from ..devnet.exchange import Reception as Heard
+from ..virtual_board.flash import build_image, firmware_files
+from ..virtual_board.machine import Board
+from ..virtual_board.supervisor import Supervisor
+from . import chance
+from .air import Air, Frame, LoRaGateway, Reception
+from .equip import equip
+from .clock import Clock
+from .sites import GATEWAY_ID, Site
+
+ROOT = Path(__file__).parents[2]
+SECOND = 1_000_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+DEDUPLICATION = 200_000_000
+"""ns that the network server waits for copies of an uplink."""
+SCHEDULING = 150_000_000
+"""ns from there to the downlink's arrival at the LoRa gateway; both together as recorded from a real ChirpStack."""
+# Events of the network come after what boards do at the same instant.
+_RANK = 1_000_000
+
+
+class City:
+    """One world. Leaving the `with` ends every board's process; flash images and database stay."""
+
+    def __init__(
+        self, folder: Path, seed: int, start: int, devnet: Devnet, wall: Callable[[], int] | None = None, keep: int = 0
+    ) -> None:
+        """`folder` holds the boards' flash images, `start` is the world time in ns, `keep` the air's log for tests."""
+        self.folder = folder
+        self.seed = seed
+        self.clock = Clock(start) if wall is None else Clock(start, wall)
+        self.devnet = devnet
+        self.air = Air(self.clock, seed, keep)
+        self.air.on_uplink = self._heard
+        self.gateway = LoRaGateway(self.air, GATEWAY_ID)
+        self.supervisor = Supervisor(self.clock, str(seed))
+        self.boards: dict[int, Board] = {}
+        self.sites: dict[int, Site] = {}
+
+    def place(self, sites: Sequence[Site], since: int) -> None:
+        """Sets up the boards of these sites, without power. `since`: world time in ns at which the city's truth begins.
+
+        A board that has a flash image already keeps it.
+        """
+        files: dict[str, bytes] | None = None
+        for site in sites:
+            image = self.folder / site.dev_eui / "flash.img"
+            if not image.exists():
+                files = files if files is not None else firmware_files(ROOT / "firmware")
+                build_image(image, {**files, "config.json": site.config_file()})
+            wiring, sleep_clock = equip(site, self.air, self.seed, since)
+            board = self.supervisor.add(site.number, site.dev_eui, wiring, image, sleep_clock_ppm=sleep_clock)
+            self.boards[site.number] = board
+            self.sites[site.number] = site
+
+    def power_on(self, number: int, when: int) -> None:
+        """Gives a board its supply at world time `when` (ns)."""
+        self.clock.at(when, self.boards[number].power_on, number)
+
+    def mount(self, spread: int) -> None:
+        """Powers every board, spread over the next `spread` ns as technicians come round."""
+        for number, site in self.sites.items():
+            self.power_on(number, self.clock.now + chance.below(self.seed, spread, "mount", site.dev_eui))
+
+    def digest(self) -> str:
+        """SHA-256 over the ordered radio frames, the network's events and every board's flash and RTC memory."""
+        parts = (self.air.log_digest(), self.devnet.core.log_digest(), self.supervisor.state_digest())
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def run_until(self, end: int, settle: Callable[[], None] | None = None, step: int = HOUR) -> bool:
+        """Runs to world time `end` (ns), stopping at each multiple of `step` to settle and to take up what came by the API.
+
+        False: `clock.interrupt` ended it sooner.
+        """
+        while self.clock.now < end:
+            stop = min(end, (self.clock.now // step + 1) * step)
+            if not self.clock.run_until(stop):
+                return False
+            if settle is not None:
+                settle()
+            self.devnet.apply_pending()
+        return True
+
+    def close(self) -> None:
+        """The boards are without power from here on."""
+        self.supervisor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _heard(self, frame: Frame, receptions: list[Reception], end: int) -> None:
+        what = frame.what
+        heard = tuple(
+            Heard(each.gateway_id, each.rssi_dbm, each.snr_db, each.uplink_id, each.context) for each in receptions
+        )
+        uplink = Uplink(what.payload, what.freq_hz, what.bandwidth_hz, what.spreading_factor, heard, end)
+        self.clock.at(end + DEDUPLICATION, lambda: self._collected(uplink), _RANK)
+
+    def _collected(self, uplink: Uplink) -> None:
+        for downlink in self.devnet.uplink(uplink, self.clock.now).downlinks:
+            self._send(downlink, uplink.time_ns)
+
+    def _send(self, downlink: Downlink, uplink_end: int) -> None:
+        def schedule() -> None:
+            done = self.gateway.schedule(downlink.items, uplink_end)
+            self.devnet.transmitted(downlink.downlink_id, done.index, done.status, self.clock.now)
+
+        self.clock.after(SCHEDULING, schedule, _RANK)
