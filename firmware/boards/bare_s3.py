@@ -4,7 +4,8 @@
 SPI_ID = 1
 SPI_BAUD = 2_000_000
 SCK, MOSI, MISO, NSS, RESET, BUSY, DIO1 = 12, 11, 13, 10, 9, 14, 4
-RADIO = {"tcxo_mv": 1800, "tcxo_us": 5_000, "rf_switch": True, "max_dbm": 14, "antenna_dbi": 2}
+TCXO_MILLIVOLTS, TCXO_START_US = 1800, 5_000
+ANTENNA_GAIN_DB = 2
 
 # sensors
 I2C_ID, SDA, SCL, I2C_HZ = 0, 1, 2, 100_000

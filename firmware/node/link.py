@@ -36,13 +36,13 @@ class Link:
             mosi=Pin(board.MOSI),
             miso=Pin(board.MISO),
         )
-        pins = {
-            "nss": Pin(board.NSS, Pin.OUT, value=1),
-            "reset": Pin(board.RESET, Pin.OUT, value=1),
-            "busy": Pin(board.BUSY, Pin.IN),
-            "dio1": Pin(board.DIO1, Pin.IN),
-        }
-        self._runner = Runner(Sx126x(spi, pins, board.RADIO), self._mac, flash, now, node.feed)
+        pins = (
+            Pin(board.NSS, Pin.OUT, value=1),
+            Pin(board.RESET, Pin.OUT, value=1),
+            Pin(board.BUSY, Pin.IN),
+            Pin(board.DIO1, Pin.IN),
+        )
+        self._runner = Runner(Sx126x(spi, pins, board), self._mac, flash, node.feed)
 
     def _battery_level(self):
         """DevStatusAns (TS001-1.0.4, 5.5): 1 empty to 254 full, between the board's two voltages."""
