@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 INSTALLATION_MARGIN_DB = 10.0
@@ -31,7 +32,7 @@ def loss_percent(history: Sequence[Heard]) -> float:
     """Frames lost in the history, in percent; 0 until the history is full."""
     if len(history) < HISTORY:
         return 0.0
-    lost = sum(b.f_cnt - a.f_cnt - 1 for a, b in zip(history, history[1:], strict=False))
+    lost = sum(b.f_cnt - a.f_cnt - 1 for a, b in pairwise(history))
     return lost / len(history) * 100.0
 
 

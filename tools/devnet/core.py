@@ -11,73 +11,29 @@ import hashlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chirpstack_api.gw import gw_pb2 as gw
 from chirpstack_api.integration import integration_pb2 as integration
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from . import events, frame, mac, region
+from . import events, events_of, frame, mac, region
 from .events import Event
+from .exchange import (
+    Answer,
+    Downlink,
+    DownlinkItem,
+    Uplink,
+    rx_time,
+    seeded_entropy,
+    uuid_text,
+    windows,
+)
 from .state import Device, QueueItem, Session
 from .store import Store
 
 NET_ID = 0x000000
 _DL_SETTINGS = 0x00  # RX1DROffset 0, RX2 DR0
 _MAX_F_OPTS = 15
-_MAX_DRIFT_NS = 30_000_000_000  # ChirpStack's rx_timestamp_max_drift
 _KEPT_DOWNLINKS = 1_000  # awaiting their TxAck; older ones are forgotten
 _WARNING, _ERROR = integration.LogLevel.WARNING, integration.LogLevel.ERROR
-
-
-class Reception(NamedTuple):
-    """One LoRa gateway's copy of an uplink. `time_ns`: its own stamp (None: the uplink's); `server_ns`: when the server had it."""
-
-    gateway_id: str
-    rssi_dbm: int
-    snr_db: float
-    uplink_id: int
-    context: bytes
-    time_ns: int | None = None
-    server_ns: int | None = None
-
-
-class Uplink(NamedTuple):
-    """One frame with all receptions within the de-duplication window; `time_ns`: its end on the air."""
-
-    phy: bytes
-    freq_hz: int
-    bandwidth_hz: int
-    spreading_factor: int
-    receptions: tuple[Reception, ...]
-    time_ns: int
-
-
-class DownlinkItem(NamedTuple):
-    """One way to send a downlink; `delay_ns` counts from the end of the uplink."""
-
-    phy: bytes
-    freq_hz: int
-    bandwidth_hz: int
-    spreading_factor: int
-    power_dbm: int
-    delay_ns: int
-    iq_inverted: bool = True
-
-
-class Downlink(NamedTuple):
-    """What one gateway is asked to send: the first item whose moment has not passed. `context`: the reception's, given back."""
-
-    downlink_id: int
-    gateway_id: str
-    items: tuple[DownlinkItem, ...]
-    context: bytes
-
-
-class Answer(NamedTuple):
-    """What an uplink leads to."""
-
-    events: list[Event]
-    downlinks: list[Downlink]
 
 
 class _Sent(NamedTuple):
@@ -89,20 +45,6 @@ class _Sent(NamedTuple):
     f_cnt_down: int
     ports: tuple[int | None, ...]
     queue_item: QueueItem | None
-
-
-def seeded_entropy(seed: str) -> Callable[[str, bytes], bytes]:
-    """32 bytes for (purpose, input), the same for the same seed."""
-    head = hashlib.sha256(f"devnet/{seed}".encode()).digest()
-    return lambda purpose, data: hashlib.sha256(head + purpose.encode() + b"\0" + data).digest()
-
-
-def uuid_text(data: bytes) -> str:
-    """16 bytes as a version 4 UUID, as ChirpStack's are (but from a hash)."""
-    raw = bytearray(data[:16])
-    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Core:
@@ -174,7 +116,11 @@ class Core:
                     same = (i for i in device.queue if i.id == sent.queue_item.id)  # the queue may have been read anew
                     item = next(same, sent.queue_item)
                     self._queue_item_sent(device, item)
-                    out.append(self._event(device, self._txack(device, sent, item, item_index, now_ns)))
+                    out.append(
+                        self._event(
+                            device, events_of.txack(device, sent.downlink, item_index, item, sent.f_cnt_down, now_ns)
+                        )
+                    )
                 self._store.save_radio(device)
         return out
 
@@ -194,7 +140,9 @@ class Core:
             text = "DevNonce has already been used"
             return Answer([self._log(device, now_ns, _ERROR, integration.LogCode.OTAA, text, context)], [])
         nonce_bytes = request.dev_nonce.to_bytes(2, "little")
-        draw = self._entropy("dev_addr", bytes.fromhex(request.dev_eui) + nonce_bytes + device.join_nonce.to_bytes(3, "little"))
+        draw = self._entropy(
+            "dev_addr", bytes.fromhex(request.dev_eui) + nonce_bytes + device.join_nonce.to_bytes(3, "little")
+        )
         dev_addr = int.from_bytes(draw[:4], "little") & 0x01FFFFFF  # type 0 prefix and NwkID 0, 25 bits of NwkAddr
         body = frame.join_accept_body(
             device.join_nonce, NET_ID, dev_addr, _DL_SETTINGS, region.RX1_DELAY_S, region.CF_LIST
@@ -207,7 +155,9 @@ class Core:
             device.join_nonce += 1
             if device.session:
                 self._unlist(device.session.dev_addr, device.dev_eui)
-            self._sent = {i: s for i, s in self._sent.items() if s.dev_eui != device.dev_eui}  # TxAcks of the old session
+            self._sent = {
+                i: s for i, s in self._sent.items() if s.dev_eui != device.dev_eui
+            }  # TxAcks of the old session
             device.session = Session(dev_addr, *keys)
             device.session.extra = dict(region.EXTRA_CHANNELS)
             device.session.channels = list(region.ALL_CHANNELS)
@@ -217,11 +167,11 @@ class Core:
                     self._store.delete_item(item.id)
                 device.queue = []
             self._store.save_radio(device)
-        items = _windows(uplink, dr, region.JOIN_DELAY_S, (phy, phy))
+        items = windows(uplink, dr, region.JOIN_DELAY_S, (phy, phy))
         downlink = self._send(device, uplink, items, now_ns, None)
         joined = integration.JoinEvent(
             deduplication_id=context["deduplication_id"],
-            time=events.timestamp(_rx_time(uplink, now_ns)),
+            time=events.timestamp(rx_time(uplink, now_ns)),
             device_info=device.info,
             dev_addr=f"{dev_addr:08x}",
             region_config_id=region.REGION_CONFIG_ID,
@@ -236,7 +186,7 @@ class Core:
             return Answer([], [])
         device, session, f_cnt = found
         deduplication_id = self._deduplication_id(uplink, now_ns)
-        time_ns = _rx_time(uplink, now_ns)
+        time_ns = rx_time(uplink, now_ns)
         if f_cnt < session.f_cnt_up and not device.skip_fcnt_check:
             code, text = integration.LogCode.UPLINK_F_CNT_RESET, "Frame-counter reset or rollover detected"
             if f_cnt == session.f_cnt_up - 1:
@@ -262,8 +212,12 @@ class Core:
             if up.f_ctrl & frame.ACK:
                 out += self._acknowledged(device, deduplication_id, time_ns)
             data = plain if up.port else b""
-            out.append(self._event(device, _up_event(device, up, uplink, dr, f_cnt, data, deduplication_id, time_ns)))
-            downlinks = self._respond(device, session, up, uplink, dr, replies, forced, deduplication_id, now_ns, out)
+            out.append(
+                self._event(device, events_of.uplink(device, up, uplink, dr, f_cnt, data, deduplication_id, time_ns))
+            )
+            downlinks = self._respond(
+                device, session, up, uplink, dr, replies, deduplication_id, now_ns, out, forced=forced
+            )
             self._store.save_radio(device)
         return Answer(out, downlinks)
 
@@ -274,7 +228,10 @@ class Core:
             session = device.session
             if session is None or device.disabled:
                 continue
-            for f_cnt in (frame.full_f_cnt(session.f_cnt_up, up.f_cnt), up.f_cnt):  # the latter after a reset of the device
+            for f_cnt in (
+                frame.full_f_cnt(session.f_cnt_up, up.f_cnt),
+                up.f_cnt,
+            ):  # the latter after a reset of the device
                 if frame.data_mic(session.nwk_s_key, frame.UP, up.dev_addr, f_cnt, up.signed) == up.mic:
                     return device, session, f_cnt
         return None
@@ -287,22 +244,14 @@ class Core:
         if up.f_ctrl & frame.ADR_ACK_REQ:
             mac.reset_channels(session)
 
-    def _status(self, device: Device, blocks: dict[int, list[bytes]], deduplication_id: str, time_ns: int) -> list[Event]:
+    def _status(
+        self, device: Device, blocks: dict[int, list[bytes]], deduplication_id: str, time_ns: int
+    ) -> list[Event]:
         if mac.DEV_STATUS not in blocks:
             return []
         device.battery, raw = blocks[mac.DEV_STATUS][0]
         device.margin = (raw & 0x3F ^ 0x20) - 0x20  # six bits, signed
-        known = 0 < device.battery < 255  # noqa: PLR2004 - 255: the device cannot tell
-        body = integration.StatusEvent(
-            deduplication_id=deduplication_id,
-            time=events.timestamp(time_ns),
-            device_info=device.info,
-            margin=device.margin,
-            external_power_source=device.battery == 0,
-            battery_level_unavailable=device.battery == 255,  # noqa: PLR2004
-            battery_level=device.battery / 254 * 100 if known else 0,
-        )
-        return [self._event(device, body)]
+        return [self._event(device, events_of.status(device, deduplication_id, time_ns))]
 
     def _acknowledged(self, device: Device, deduplication_id: str, time_ns: int) -> list[Event]:
         item = next((i for i in device.queue if i.pending), None)
@@ -313,7 +262,7 @@ class Core:
 
     # -- the answer
 
-    def _respond(  # noqa: PLR0913 - the facts of one uplink
+    def _respond(
         self,
         device: Device,
         session: Session,
@@ -321,10 +270,11 @@ class Core:
         uplink: Uplink,
         dr: int,
         replies: list[bytes],
-        forced: bool,
         deduplication_id: str,
         now_ns: int,
         out: list[Event],
+        *,
+        forced: bool,
     ) -> list[Downlink]:
         item = self._next_item(device, region.MAX_PAYLOAD[dr], deduplication_id, now_ns, out)
         blocks = replies + mac.requests(session, device.profile, dr, uplink.spreading_factor, now_ns)
@@ -351,12 +301,14 @@ class Core:
                 more = pending = True
             f_pending = frame.F_PENDING if pending else 0
             counters = (session.dev_addr, f_ctrl | f_pending, session.f_cnt_down)
-            phys.append(frame.data_downlink(session.nwk_s_key, key, confirmed, *counters, commands, port, data))
+            phys.append(
+                frame.data_downlink(session.nwk_s_key, key, *counters, commands, port, data, confirmed=confirmed)
+            )
             ports.append(port)
         if item is not None:
             item.f_cnt_down = session.f_cnt_down
             self._store.save_item(item)
-        items = _windows(uplink, dr, session.rx1_delay, (phys[0], phys[1]))
+        items = windows(uplink, dr, session.rx1_delay, (phys[0], phys[1]))
         return [self._send(device, uplink, items, now_ns, (session.f_cnt_down, tuple(ports), item))]
 
     def _next_item(
@@ -411,24 +363,6 @@ class Core:
 
     # -- events
 
-    def _txack(self, device: Device, sent: _Sent, item: QueueItem, index: int, now_ns: int) -> integration.TxAckEvent:
-        way = sent.downlink.items[index]
-        return integration.TxAckEvent(
-            downlink_id=sent.downlink.downlink_id,
-            time=events.timestamp(now_ns),
-            device_info=device.txack_info,
-            queue_item_id=item.id,
-            f_cnt_down=sent.f_cnt_down,
-            gateway_id=sent.downlink.gateway_id,
-            tx_info=gw.DownlinkTxInfo(
-                frequency=way.freq_hz,
-                power=way.power_dbm,
-                modulation=events.lora_modulation(way.spreading_factor, way.bandwidth_hz, inverted=way.iq_inverted),
-                timing=gw.Timing(delay=gw.DelayTimingInfo(delay=Duration(seconds=way.delay_ns // 1_000_000_000))),
-                context=sent.downlink.context,
-            ),
-        )
-
     def _ack_event(
         self, device: Device, item: QueueItem, deduplication_id: str, time_ns: int, *, acknowledged: bool
     ) -> Event:
@@ -458,55 +392,3 @@ class Core:
 
     def _unlist(self, dev_addr: int, dev_eui: str) -> None:
         self._by_addr[dev_addr].remove(dev_eui)
-
-
-def _rx_time(uplink: Uplink, now_ns: int) -> int:
-    """The first gateway's stamp that lies within 30 s of the server's clock, else the server's clock."""
-    stamps = (uplink.time_ns if r.time_ns is None else r.time_ns for r in uplink.receptions)
-    return next((t for t in stamps if abs(now_ns - t) < _MAX_DRIFT_NS), now_ns)
-
-
-def _windows(uplink: Uplink, dr: int, rx1_delay_s: int, phys: tuple[bytes, bytes]) -> tuple[DownlinkItem, ...]:
-    """The RX1 and the RX2 variant of a downlink; RX1DROffset is 0."""
-    out = []
-    ways = ((uplink.freq_hz, dr, rx1_delay_s), (region.RX2_FREQUENCY_HZ, region.RX2_DR, rx1_delay_s + 1))
-    for phy, (freq_hz, window_dr, delay_s) in zip(phys, ways, strict=True):
-        sf, bandwidth_hz = region.modulation(window_dr)
-        power = region.downlink_power_dbm(freq_hz)
-        out.append(DownlinkItem(phy, freq_hz, bandwidth_hz, sf, power, delay_s * 1_000_000_000))
-    return tuple(out)
-
-
-def _up_event(  # noqa: PLR0913 - the facts of one uplink
-    device: Device, up: frame.DataUplink, uplink: Uplink, dr: int, f_cnt: int, data: bytes, deduplication_id: str, time_ns: int
-) -> integration.UplinkEvent:
-    body = integration.UplinkEvent(
-        deduplication_id=deduplication_id,
-        time=events.timestamp(time_ns),
-        device_info=device.info,
-        dev_addr=f"{up.dev_addr:08x}",
-        adr=bool(up.f_ctrl & frame.ADR),
-        dr=dr,
-        f_cnt=f_cnt,
-        f_port=up.port or 0,
-        confirmed=up.confirmed,
-        data=data,
-        tx_info=gw.UplinkTxInfo(
-            frequency=uplink.freq_hz, modulation=events.lora_modulation(uplink.spreading_factor, uplink.bandwidth_hz)
-        ),
-        region_config_id=region.REGION_CONFIG_ID,
-    )
-    for reception in uplink.receptions:
-        stamp = uplink.time_ns if reception.time_ns is None else reception.time_ns
-        rx = body.rx_info.add(
-            gateway_id=reception.gateway_id,
-            uplink_id=reception.uplink_id,
-            gw_time=events.timestamp(stamp),
-            ns_time=events.timestamp(stamp if reception.server_ns is None else reception.server_ns),
-            rssi=reception.rssi_dbm,
-            snr=reception.snr_db,
-            context=reception.context,
-            crc_status=gw.CRCStatus.CRC_OK,
-        )
-        rx.location.SetInParent()  # ChirpStack always has one, empty where the gateway has no place
-    return body

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from .core import Answer, Core, Uplink, seeded_entropy
+from .core import Core
 from .events import Event
+from .exchange import Answer, Uplink, seeded_entropy
 from .registry import Registry
 from .store import Store
 

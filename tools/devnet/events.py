@@ -97,11 +97,13 @@ def _fields(descriptor: Descriptor) -> tuple[tuple[FieldDescriptor, str, bool], 
     return tuple((f, f.json_name, always and f.containing_oneof is None) for f in descriptor.fields)
 
 
-def _message(message: Message) -> Any:  # noqa: ANN401 - JSON
+def _message(message: Message) -> Any:
     if isinstance(message, Timestamp):
         return _time(message.seconds, message.nanos)
     if isinstance(message, Duration):
-        return f"{message.seconds}s" if not message.nanos else f"{message.seconds}.{message.nanos:09d}".rstrip("0") + "s"
+        return (
+            f"{message.seconds}s" if not message.nanos else f"{message.seconds}.{message.nanos:09d}".rstrip("0") + "s"
+        )
     if isinstance(message, struct_pb2.Struct):
         return {key: _struct_value(value) for key, value in message.fields.items()}
     out: dict[str, Any] = {}
@@ -121,7 +123,7 @@ def _message(message: Message) -> Any:  # noqa: ANN401 - JSON
     return out
 
 
-def _value(descriptor: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - JSON
+def _value(descriptor: FieldDescriptor, value: Any) -> Any:
     if descriptor.message_type is not None:
         return _message(value)
     if descriptor.enum_type is not None:
@@ -133,7 +135,7 @@ def _value(descriptor: FieldDescriptor, value: Any) -> Any:  # noqa: ANN401 - JS
     return value
 
 
-def _struct_value(value: struct_pb2.Value) -> Any:  # noqa: ANN401 - JSON
+def _struct_value(value: struct_pb2.Value) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         return _message(value.struct_value)

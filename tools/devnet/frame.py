@@ -99,7 +99,9 @@ def crypt_payload(key: bytes, direction: int, dev_addr: int, f_cnt: int, data: b
     return bytes(a ^ b for a, b in zip(data, encrypt_block(key, blocks), strict=False))
 
 
-def join_accept_body(join_nonce: int, net_id: int, dev_addr: int, dl_settings: int, rx_delay: int, cf_list: bytes) -> bytes:
+def join_accept_body(
+    join_nonce: int, net_id: int, dev_addr: int, dl_settings: int, rx_delay: int, cf_list: bytes
+) -> bytes:
     """6.2.5, plain and without MHDR and MIC: 12 bytes and a CFList of 0 or 16."""
     head = join_nonce.to_bytes(3, "little") + net_id.to_bytes(3, "little") + dev_addr.to_bytes(4, "little")
     return head + bytes([dl_settings, rx_delay]) + cf_list
@@ -119,7 +121,16 @@ def session_keys(app_key: bytes, join_nonce: int, net_id: int, dev_nonce: int) -
 
 
 def data_downlink(
-    nwk_s_key: bytes, key: bytes, confirmed: bool, dev_addr: int, f_ctrl: int, f_cnt: int, f_opts: bytes, port: int | None, data: bytes
+    nwk_s_key: bytes,
+    key: bytes,
+    dev_addr: int,
+    f_ctrl: int,
+    f_cnt: int,
+    f_opts: bytes,
+    port: int | None,
+    data: bytes,
+    *,
+    confirmed: bool,
 ) -> bytes:
     """A whole downlink. `f_ctrl` comes without FOptsLen; `data` is plain and encrypted here with `key`."""
     kind = CONFIRMED_DOWN if confirmed else UNCONFIRMED_DOWN

@@ -29,7 +29,9 @@ def parse(data: bytes) -> dict[int, list[bytes]]:
     return blocks
 
 
-def answers(session: Session, blocks: dict[int, list[bytes]], snrs: Sequence[float], sf: int, time_ns: int) -> list[bytes]:
+def answers(
+    session: Session, blocks: dict[int, list[bytes]], snrs: Sequence[float], sf: int, time_ns: int
+) -> list[bytes]:
     """Takes what the device sent and returns the answers it asked for, each a block that goes whole or not at all.
 
     `snrs`: dB, one a reception; `time_ns`: the uplink's end, which DeviceTimeAns gives in GPS seconds and 1/256 s (5.9).
@@ -83,7 +85,8 @@ def reset_channels(session: Session) -> None:
 def _new_channels(session: Session) -> bytes:
     missing = [(i, f) for i, f in region.EXTRA_CHANNELS.items() if session.extra.get(i) != f][:_CHANNELS_AT_ONCE]
     return b"".join(
-        bytes([NEW_CHANNEL, i]) + (f // 100).to_bytes(3, "little") + bytes([region.CHANNEL_DR_RANGE]) for i, f in missing
+        bytes([NEW_CHANNEL, i]) + (f // 100).to_bytes(3, "little") + bytes([region.CHANNEL_DR_RANGE])
+        for i, f in missing
     )
 
 

@@ -22,6 +22,7 @@ import grpc
 from chirpstack_api.api import application_pb2, device_pb2, device_profile_pb2, gateway_pb2, tenant_pb2
 
 from . import events
+from .exchange import uuid_text
 from .state import Session
 from .store import Store
 
@@ -33,7 +34,7 @@ MESSAGES: dict[str, Any] = {
     "device": device_pb2.Device,
 }
 _KEY = {"tenant": "id", "application": "id", "device_profile": "id", "gateway": "gateway_id", "device": "dev_eui"}
-ADMIN, ADMIN_PASSWORD = "admin", "admin"  # ChirpStack's first user; devnet has no other  # noqa: S105
+ADMIN, ADMIN_PASSWORD = "admin", "admin"  # ChirpStack's first user; devnet has no other
 
 
 class ApiError(Exception):
@@ -87,6 +88,13 @@ def uuid_id(text: str) -> str:
     return str(uuid.UUID(bare))
 
 
+def allow(caller: Caller, tenant_id: str, *, write: bool) -> None:
+    """An admin may do all, a tenant's key what is its tenant's, a read-only key read; ChirpStack refuses without a text."""
+    ours = caller.is_admin or (tenant_id and caller.tenant_id == tenant_id)
+    if not ours or (write and caller.is_read_only):
+        raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "")
+
+
 class Registry:
     """The API's storage over a Store. `now_ns()`: for created_at and updated_at; `entropy`: as the core's, for ids."""
 
@@ -105,13 +113,11 @@ class Registry:
             raise ApiError(grpc.StatusCode.INTERNAL, str(e)) from e
 
     def _new_id(self, kind: str, data: bytes = b"") -> str:
-        from .core import uuid_text
-
         return uuid_text(self._entropy(kind, data + self._store.next(kind + data.hex()).to_bytes(8, "big")))
 
     # -- tenants, applications, device profiles, gateways, devices
 
-    def create(self, kind: str, message: Any) -> str:  # noqa: ANN401 - one of MESSAGES
+    def create(self, kind: str, message: Any) -> str:
         """Stores a new object and returns its key; ids of tenants, applications and profiles are made here."""
         with self._writing() as db:
             stored = MESSAGES[kind]()
@@ -120,7 +126,10 @@ class Registry:
             if key_name == "id":
                 stored.id = self._new_id(kind)
             key = str(getattr(stored, key_name))
-            if kind == "device" and not db.execute("SELECT 1 FROM application WHERE id = ?", (message.application_id,)).fetchall():
+            if (
+                kind == "device"
+                and not db.execute("SELECT 1 FROM application WHERE id = ?", (message.application_id,)).fetchall()
+            ):
                 raise ApiError(grpc.StatusCode.INTERNAL, "Record not found")
             columns = self._columns(kind, stored)
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
@@ -133,7 +142,7 @@ class Registry:
                 self._store.hand_over(key)
         return key
 
-    def update(self, kind: str, message: Any) -> None:  # noqa: ANN401 - one of MESSAGES
+    def update(self, kind: str, message: Any) -> None:
         """Replaces an object."""
         key = str(getattr(message, _KEY[kind]))
         with self._writing() as db:
@@ -159,24 +168,28 @@ class Registry:
     def get(self, kind: str, key: str) -> Stored:
         """One object."""
         rows = self._store.rows(
-            f"SELECT message, created_ns, updated_ns FROM {kind} WHERE {_KEY[kind]} = ?", key  # noqa: S608
+            f"SELECT message, created_ns, updated_ns FROM {kind} WHERE {_KEY[kind]} = ?",  # noqa: S608
+            key,
         )
         if not rows:
             raise not_found(key)
         return Stored(MESSAGES[kind].FromString(rows[0][0]), *rows[0][1:])
 
-    def list(self, kind: str, where: str, value: str, search: str, limit: int, offset: int) -> tuple[int, list[Stored]]:
+    def page(self, kind: str, where: str, value: str, search: str, limit: int, offset: int) -> tuple[int, list[Stored]]:
         """(number in all, one page by name) of the objects whose column `where` has `value` (all, if `where` is empty)."""
         condition = f"{where} = ?" if where else "? = ''"
-        sql = f"FROM {kind} WHERE {condition} AND name LIKE ?"  # noqa: S608
+        sql = f"FROM {kind} WHERE {condition} AND name LIKE ?"
         values = (value, f"%{search}%")
         count = self._store.rows(f"SELECT count(*) {sql}", *values)[0][0]
         rows = self._store.rows(
-            f"SELECT message, created_ns, updated_ns {sql} ORDER BY name, {_KEY[kind]} LIMIT ? OFFSET ?", *values, limit, offset
+            f"SELECT message, created_ns, updated_ns {sql} ORDER BY name, {_KEY[kind]} LIMIT ? OFFSET ?",
+            *values,
+            limit,
+            offset,
         )
         return int(count), [Stored(MESSAGES[kind].FromString(m), c, u) for m, c, u in rows]
 
-    def _columns(self, kind: str, message: Any) -> dict[str, str]:  # noqa: ANN401 - one of MESSAGES
+    def _columns(self, kind: str, message: Any) -> dict[str, str]:
         names = {"tenant": ("id", "name"), "device": ("dev_eui", "application_id", "device_profile_id", "name")}
         chosen = names.get(kind, (_KEY[kind], "tenant_id", "name"))
         return {name: str(getattr(message, name)) for name in chosen}
@@ -347,11 +360,12 @@ class Registry:
         try:
             head, claims, signature = token.split(".")
             signed = f"{head}.{claims}".encode()
-            if not hmac.compare_digest(_unbase64(signature), hmac.digest(self._secret, signed, "sha256")):
-                raise ValueError
-            fields = json.loads(_unbase64(claims))
+            genuine = hmac.compare_digest(_unbase64(signature), hmac.digest(self._secret, signed, "sha256"))
+            fields = json.loads(_unbase64(claims)) if genuine else None
         except ValueError:
-            raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "InvalidToken") from None
+            fields = None
+        if fields is None:
+            raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "InvalidToken")
         if fields["typ"] == "user":
             return Caller(is_admin=True, tenant_id="", is_read_only=False)
         rows = self._store.rows("SELECT is_admin, tenant_id, is_read_only FROM api_key WHERE id = ?", fields["sub"])
@@ -366,7 +380,7 @@ class Registry:
         if kind == "device":
             sql = "SELECT a.tenant_id FROM device d JOIN application a ON a.id = d.application_id WHERE d.dev_eui = ?"
         else:
-            sql = f"SELECT tenant_id FROM {kind} WHERE {_KEY[kind]} = ?"  # noqa: S608
+            sql = f"SELECT tenant_id FROM {kind} WHERE {_KEY.get(kind, 'id')} = ?"  # noqa: S608
         rows = self._store.rows(sql, key)
         return str(rows[0][0]) if rows else ""
 

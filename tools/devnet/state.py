@@ -57,7 +57,10 @@ class Session:
     def from_json(cls, text: str) -> Session:
         """The inverse of `to_json`."""
         record = json.loads(text)
-        record["nwk_s_key"], record["app_s_key"] = bytes.fromhex(record["nwk_s_key"]), bytes.fromhex(record["app_s_key"])
+        record["nwk_s_key"], record["app_s_key"] = (
+            bytes.fromhex(record["nwk_s_key"]),
+            bytes.fromhex(record["app_s_key"]),
+        )
         record["pending"] = {int(cid): bytes.fromhex(block) for cid, block in record["pending"].items()}
         record["history"] = [Heard(*h) for h in record["history"]]
         for name in ("extra", "errors"):

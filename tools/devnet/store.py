@@ -70,7 +70,9 @@ class Store:
             if version == 0:
                 self.db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
             elif version != _VERSION:
-                raise StoreError(f"devnet: {path} has format {version}, this program knows {_VERSION}; move the file away to start anew")
+                raise StoreError(
+                    f"devnet: {path} has format {version}, this program knows {_VERSION}; move the file away to start anew"
+                )
         except sqlite3.Error as e:
             raise StoreError(f"devnet: cannot open {path}: {e}; check that its folder exists and is writable") from e
 
@@ -151,7 +153,9 @@ class Store:
         txack_info.tags.clear()  # ChirpStack leaves the application's tags out of txack events
         txack_info.tags.update(events.tags(profile.tags.items(), device.tags.items()))
         keys = self.rows("SELECT nwk_key FROM device_keys WHERE dev_eui = ?", dev_eui)
-        radio = self.rows("SELECT join_nonce, session, last_seen_ns, margin, battery FROM radio WHERE dev_eui = ?", dev_eui)
+        radio = self.rows(
+            "SELECT join_nonce, session, last_seen_ns, margin, battery FROM radio WHERE dev_eui = ?", dev_eui
+        )
         join_nonce, session, last_seen_ns, margin, battery = radio[0] if radio else (0, None, None, None, None)
         queue = self.rows(
             "SELECT id, f_port, data, confirmed, expires_ns, pending, f_cnt_down FROM device_queue_item "

@@ -73,8 +73,12 @@ def provision(devnet, dev_eui, app_key, *, name="compteur-0042", adr="default", 
             flush_queue_on_activate=flush,
         ),
     )
-    device = device_pb2.Device(dev_eui=dev_eui, name=name, application_id=application, device_profile_id=profile, tags=tags or {})
+    device = device_pb2.Device(
+        dev_eui=dev_eui, name=name, application_id=application, device_profile_id=profile, tags=tags or {}
+    )
     registry.create("device", device)
-    registry.create_keys(device_pb2.DeviceKeys(dev_eui=dev_eui, nwk_key=app_key, app_key="00" * 16, gen_app_key="00" * 16))
+    registry.create_keys(
+        device_pb2.DeviceKeys(dev_eui=dev_eui, nwk_key=app_key, app_key="00" * 16, gen_app_key="00" * 16)
+    )
     devnet.changed()
     return tenant, application, profile

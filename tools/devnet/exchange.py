@@ -1,0 +1,94 @@
+"""What passes between the air and the network server, and the ids that are drawn for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import region
+from .events import Event
+
+MAX_DRIFT_NS = 30_000_000_000  # ChirpStack's rx_timestamp_max_drift
+
+
+class Reception(NamedTuple):
+    """One LoRa gateway's copy of an uplink. `time_ns`: its own stamp (None: the uplink's); `server_ns`: when the server had it."""
+
+    gateway_id: str
+    rssi_dbm: int
+    snr_db: float
+    uplink_id: int
+    context: bytes
+    time_ns: int | None = None
+    server_ns: int | None = None
+
+
+class Uplink(NamedTuple):
+    """One frame with all receptions within the de-duplication window; `time_ns`: its end on the air."""
+
+    phy: bytes
+    freq_hz: int
+    bandwidth_hz: int
+    spreading_factor: int
+    receptions: tuple[Reception, ...]
+    time_ns: int
+
+
+class DownlinkItem(NamedTuple):
+    """One way to send a downlink; `delay_ns` counts from the end of the uplink."""
+
+    phy: bytes
+    freq_hz: int
+    bandwidth_hz: int
+    spreading_factor: int
+    power_dbm: int
+    delay_ns: int
+    iq_inverted: bool = True
+
+
+class Downlink(NamedTuple):
+    """What one gateway is asked to send: the first item whose moment has not passed. `context`: the reception's, given back."""
+
+    downlink_id: int
+    gateway_id: str
+    items: tuple[DownlinkItem, ...]
+    context: bytes
+
+
+class Answer(NamedTuple):
+    """What an uplink leads to."""
+
+    events: list[Event]
+    downlinks: list[Downlink]
+
+
+def seeded_entropy(seed: str) -> Callable[[str, bytes], bytes]:
+    """32 bytes for (purpose, input), the same for the same seed."""
+    head = hashlib.sha256(f"devnet/{seed}".encode()).digest()
+    return lambda purpose, data: hashlib.sha256(head + purpose.encode() + b"\0" + data).digest()
+
+
+def uuid_text(data: bytes) -> str:
+    """16 bytes as a version 4 UUID, as ChirpStack's are (but from a hash)."""
+    raw = bytearray(data[:16])
+    raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def rx_time(uplink: Uplink, now_ns: int) -> int:
+    """The first gateway's stamp that lies within 30 s of the server's clock, else the server's clock."""
+    stamps = (uplink.time_ns if r.time_ns is None else r.time_ns for r in uplink.receptions)
+    return next((t for t in stamps if abs(now_ns - t) < MAX_DRIFT_NS), now_ns)
+
+
+def windows(uplink: Uplink, dr: int, rx1_delay_s: int, phys: tuple[bytes, bytes]) -> tuple[DownlinkItem, ...]:
+    """The RX1 and the RX2 variant of a downlink; RX1DROffset is 0."""
+    out = []
+    ways = ((uplink.freq_hz, dr, rx1_delay_s), (region.RX2_FREQUENCY_HZ, region.RX2_DR, rx1_delay_s + 1))
+    for phy, (freq_hz, window_dr, delay_s) in zip(phys, ways, strict=True):
+        sf, bandwidth_hz = region.modulation(window_dr)
+        power = region.downlink_power_dbm(freq_hz)
+        out.append(DownlinkItem(phy, freq_hz, bandwidth_hz, sf, power, delay_s * 1_000_000_000))
+    return tuple(out)
