@@ -348,6 +348,15 @@ def test_symbol_timeout_ends_the_window_after_so_many_symbols(ready):
     assert (ready.irq(), ready.mode()) == (0x200, STBY_RC)
 
 
+def test_the_rx_timer_counts_15_625_us(ready):
+    ready.rx_setup(7)
+    opened = open_rx(ready, "82001900")  # 6400 steps
+    ready.run(1_000 * MS)
+    (rose,) = [when for when, pin, level in ready.host.edges if (pin, level) == (DIO1, 1)]
+    assert 0 <= opened + 100 * MS - rose < 2 * US
+    assert ready.irq() == 0x200
+
+
 def test_the_timer_stops_at_the_header_or_at_the_preamble_when_told(ready):
     ready.rx_setup(12)
     for stop, expected in (("9F00", 0x200), ("9F01", 0x02)):
