@@ -1,0 +1,51 @@
+"""A world with boards of a few lines each."""
+
+import textwrap
+
+import pytest
+
+from tools.virtual_board.flash import build_image
+from tools.virtual_board.supervisor import MICROPYTHON, Supervisor
+from tools.virtual_board.wiring import Wiring
+from tools.world.clock import Clock
+
+START = 1_800_000_000_000_000_000
+SECOND = 1_000_000_000
+
+
+class Bench:
+    """Boards on a table: `board(source)` gives one with power, `run(s)` lets time pass."""
+
+    def __init__(self, folder, seed="bench", **options):
+        self.folder = folder
+        self.clock = Clock(START)
+        self.supervisor = Supervisor(self.clock, seed, **options)
+
+    def board(self, main, wiring=None, files=None, power=True, **options):
+        number = len(self.supervisor.boards)
+        image = self.folder / f"board{number}.img"
+        build_image(image, {"main.py": textwrap.dedent(main).encode()} | (files or {}))
+        options.setdefault("crystal_ppb", 0)
+        options.setdefault("sleep_clock_ppm", lambda when: 0)
+        board = self.supervisor.add(number, f"70b3d57ed00000{number:02x}", wiring or Wiring(), image, **options)
+        if power:
+            board.power_on()
+        return board
+
+    def run(self, seconds):
+        return self.clock.run_until(self.clock.now + int(seconds * SECOND))
+
+    def says(self, main, wiring=None, seconds=60, **options):
+        """What a board with this main.py prints, by lines."""
+        board = self.board(main, wiring, **options)
+        self.run(seconds)
+        return board.log().splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    if not MICROPYTHON.exists():
+        pytest.skip("no MicroPython: make setup builds it")
+    made = Bench(tmp_path)
+    yield made
+    made.supervisor.close()
