@@ -75,6 +75,10 @@ class Devnet:
         self._publish(happened)
         return happened
 
+    def joined(self) -> int:
+        """How many devices have a session."""
+        return int(self.store.rows("SELECT count(*) FROM radio WHERE session IS NOT NULL")[0][0])
+
     def close(self) -> None:
         """Ends the database connection; the publisher is its owner's."""
         self.store.close()

@@ -1,0 +1,66 @@
+"""A device for devnet's tests: builds joins and uplinks, reads downlinks."""
+
+from tools.devnet import frame
+from tools.devnet.exchange import Reception, Uplink
+
+GATEWAY = "588727ab182bc19f"
+START_NS = 1_795_646_680_000_000_000
+
+
+class Node:
+    """One device that talks to a Devnet at a clock of its own."""
+
+    def __init__(self, devnet, dev_eui, app_key="26bb77745b3181ebd862e6a7c213b480", now_ns=START_NS):
+        self.devnet, self.dev_eui, self.key, self.now_ns = devnet, dev_eui, bytes.fromhex(app_key), now_ns
+        self.session = None
+        self.sent = None
+
+    def air(self, phy, *, sf=7, snr=7.5, receptions=None, time_ns=None):
+        """Sends a frame; returns the Answer 200 ms after it ended."""
+        self.now_ns += 1_000_000_000
+        time_ns = self.now_ns if time_ns is None else time_ns
+        heard = receptions or (Reception(GATEWAY, -60, snr, 7, b"\1\2\3\4"),)
+        self.sent = Uplink(phy, 868_100_000, 125_000, sf, heard, time_ns)
+        return self.devnet.uplink(self.sent, time_ns + 200_000_000)
+
+    def join_request(self, nonce, key=None):
+        signed = b"\0" + bytes(8) + bytes.fromhex(self.dev_eui)[::-1] + nonce.to_bytes(2, "little")
+        return signed + frame.cmac4(key or self.key, signed)
+
+    def join(self, nonce=1):
+        answer = self.air(self.join_request(nonce))
+        if answer.downlinks:
+            phy = answer.downlinks[0].items[0].phy
+            plain = frame.encrypt_block(self.key, phy[1:])
+            assert frame.cmac4(self.key, phy[:1] + plain[:-4]) == plain[-4:]
+            join_nonce = int.from_bytes(plain[:3], "little")
+            self.session = (int.from_bytes(plain[6:10], "little"), *frame.session_keys(self.key, join_nonce, 0, nonce))
+        return answer
+
+    def phy(self, f_cnt, data=b"", port=10, *, f_opts=b"", f_ctrl=frame.ADR, confirmed=False):
+        addr, nwk, app = self.session
+        phy = bytes([0x80 if confirmed else 0x40]) + addr.to_bytes(4, "little") + bytes([f_ctrl | len(f_opts)])
+        phy += (f_cnt & 0xFFFF).to_bytes(2, "little") + f_opts
+        if port is not None:
+            phy += bytes([port]) + frame.crypt_payload(app if port else nwk, frame.UP, addr, f_cnt, data)
+        return phy + frame.data_mic(nwk, frame.UP, addr, f_cnt, phy)
+
+    def up(self, f_cnt, data=b"\1", port=10, *, f_opts=b"", f_ctrl=frame.ADR, confirmed=False, **air):
+        return self.air(self.phy(f_cnt, data, port, f_opts=f_opts, f_ctrl=f_ctrl, confirmed=confirmed), **air)
+
+    def taken(self, answer, item=0, status="OK"):
+        """The gateway's TxAck for the downlink of an answer."""
+        return self.devnet.transmitted(answer.downlinks[0].downlink_id, item, status, self.now_ns + 300_000_000)
+
+    def read(self, answer, f_cnt):
+        """(FCtrl, FOpts, port, data) of a downlink's RX1 variant, its MIC checked."""
+        phy = answer.downlinks[0].items[0].phy
+        addr, nwk, app = self.session
+        assert frame.data_mic(nwk, frame.DOWN, addr, f_cnt, phy[:-4]) == phy[-4:]
+        assert int.from_bytes(phy[6:8], "little") == f_cnt & 0xFFFF
+        end = 8 + (phy[5] & 0x0F)
+        if end == len(phy) - 4:
+            return phy[5], phy[8:end], None, b""
+        port = phy[end]
+        data = frame.crypt_payload(app if port else nwk, frame.DOWN, addr, f_cnt, phy[end + 1 : -4])
+        return phy[5], phy[8:end], port, data
