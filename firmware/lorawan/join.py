@@ -14,7 +14,7 @@ from .session import Channel, frequency
 _FORMAT = "<B4sIHi"
 _SIZE = 15
 _VERSION = 1
-_LENGTH = 23  # bytes of a join-request
+LENGTH = 23  # bytes of a join-request
 # (budget of air time, length of the period), both in ms
 _PERIODS = ((36000, 3600000), (36000, 36000000), (8700, 86400000))
 
@@ -36,30 +36,36 @@ class Nonces:
         return pack(_FORMAT, _VERSION, self.owner, self.dev_nonce, min(self.attempts, 0xFFFF), self.join_nonce)
 
 
-def spacing_ms(region, attempts, entropy):
-    """Milliseconds from one join-request to the next after `attempts` unanswered ones: random, between the least allowed and twice that."""
-    least = _least_ms(region, attempts)
-    return least + least // 256 * entropy(1)[0]
+def spacing_ms(region, attempts, elapsed_ms, entropy):
+    """Milliseconds to the next join-request after `attempts` unanswered ones in `elapsed_ms`: random, from the least allowed to twice that."""
+    least = _least_ms(region, attempts, elapsed_ms)
+    return least + _random_part(least, entropy)
 
 
 def after_power_loss_ms(region, attempts, entropy):
     """Milliseconds from a power-up to the first join-request after `attempts` unanswered ones: none in the first hour's share, then random."""
     if attempts <= _PERIODS[0][0] // _air_ms(region):
         return 0
-    return _least_ms(region, attempts) // 128 * entropy(1)[0]
+    return _random_part(2 * _least_ms(region, attempts, 0), entropy)
+
+
+def _random_part(span_ms, entropy):
+    high, low = entropy(2)
+    return span_ms * (high << 8 | low) >> 16
 
 
 def _air_ms(region):
-    return (on_air_us(_LENGTH, *region.DATA_RATES[region.JOIN_DR]) + 999) // 1000
+    return (on_air_us(LENGTH, *region.DATA_RATES[region.JOIN_DR]) + 999) // 1000
 
 
-def _least_ms(region, attempts):
+def _least_ms(region, attempts, elapsed_ms):
+    """The spacing of the period that either the clock or the number of requests has reached: a clock that power losses set back cannot hide it."""
     air = _air_ms(region)
     for budget, period in _PERIODS:
-        held = budget // air
-        if attempts <= held:
+        attempts -= budget // air
+        elapsed_ms -= period
+        if attempts <= 0 and elapsed_ms < 0:
             break
-        attempts -= held
     return period * air // (budget - air) + 1  # n requests span n - 1 spacings: no more than the budget fit into a period
 
 

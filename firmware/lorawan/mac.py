@@ -106,12 +106,19 @@ class Mac:
         return self._region.MAX_PAYLOAD[self._state.dr] - len(self._fopts())
 
     def wait_ms(self, now):
-        """Milliseconds until the next transmission is allowed; a data frame is taken at its greatest length. 0 = now."""
+        """Milliseconds until the next transmission is allowed: a data frame, taken at its greatest length, or a join-request. 0 = now."""
+        if not self._state.joined:
+            return self.join_wait_ms(now)
         self._clock(now)
-        state = self._state
-        if state.joined:
-            return self._wait_for([c.frequency for c in self._channels()], self._longest_ms(), now)
-        return max(state.join_after - now, self._wait_for(self._join_frequencies(), self._air_ms(23, self._region.JOIN_DR), now))
+        wait = min([self._budget.wait_ms(c.frequency, self._longest_ms(), now) for c in self._channels()])
+        return max(wait, self._state.quiet_until - now, 0)
+
+    def join_wait_ms(self, now):
+        """Milliseconds until a join-request is allowed, joined or not. 0 = now."""
+        self._clock(now)
+        air_ms = self._air_ms(join.LENGTH, self._region.JOIN_DR)
+        wait = min([self._budget.wait_ms(f, air_ms, now) for f in self._join_frequencies()])
+        return max(wait, self._state.join_after - now, 0)
 
     def handle(self, event, now):
         """The actions that `event` leads to; a list. ValueError for an event that the present state does not know: a defect of the caller."""
@@ -136,9 +143,12 @@ class Mac:
         action = self._transmit(phy, now)
         if action is None:
             return self._end(reasons.DUTY)
+        if not nonces.attempts:
+            self._state.join_since = now
         nonces.dev_nonce += 1
         nonces.attempts += 1
-        self._state.join_after = now + join.spacing_ms(self._region, nonces.attempts, self._entropy)
+        elapsed = now - self._state.join_since
+        self._state.join_after = now + join.spacing_ms(self._region, nonces.attempts, elapsed, self._entropy)
         return [Store("nonce", nonces.dump()), action]
 
     def _start_send(self, now, port, data, confirmed):
@@ -317,6 +327,7 @@ class Mac:
         state.now = now
         if self._cold:
             self._cold = False
+            state.join_since = now
             state.join_after = now + join.after_power_loss_ms(self._region, self._nonces.attempts, self._entropy)
 
     def _answers_first(self):
@@ -347,7 +358,3 @@ class Mac:
     def _longest_ms(self):
         dr = self._state.dr
         return self._air_ms(self._region.MAX_PAYLOAD[dr] + _FRAME_OVERHEAD, dr)
-
-    def _wait_for(self, frequencies, air_ms, now):
-        wait = min([self._budget.wait_ms(f, air_ms, now) for f in frequencies])
-        return max(0, wait, self._state.quiet_until - now if self._state.joined else 0)

@@ -12,8 +12,8 @@ _VERSION = 1
 _JOINED = 1
 _ACK = 2
 _REPEAT = 4
-_HEAD = "<BB4s6HQQQB"
-_HEAD_SIZE = 43
+_HEAD = "<BB4s6HQIIIB"
+_HEAD_SIZE = 39
 _BODY = "<16s16s4sIIIHBBBHBBBIB"
 _BODY_SIZE = 63
 _SLOT_MS = 600000
@@ -42,6 +42,7 @@ class State:
         self.now = 0
         self.quiet_until = 0  # DutyCycleReq's silence
         self.join_after = 0  # join back-off
+        self.join_since = 0  # first join-request of those that are unanswered, or this power-up
         self.slots = {}  # airtime.Budget.slots
         self.joined = False
         self.reset(region)
@@ -84,7 +85,10 @@ class State:
         """The record; at most 400 bytes."""
         flags = (_JOINED if self.joined else 0) | (_ACK if self.ack else 0) | (_REPEAT if self.repeat else 0)
         slots = {} if flash else self.slots
-        times = (0, 0, 0) if flash else (self.now, self.quiet_until, self.join_after)
+        times = (0, 0, 0, 0)
+        if not flash:  # what lies ahead or behind fits 32 bits of milliseconds, or has stopped to matter
+            spans = (self.quiet_until - self.now, self.join_after - self.now, self.now - self.join_since)
+            times = [self.now] + [min(0xFFFFFFFF, max(0, t)) for t in spans]
         out = pack(_HEAD, _VERSION, flags, self.owner, *self.faults, *times, len(slots))
         newest = self.now // _SLOT_MS
         for (slot, band), ms in slots.items():
@@ -133,7 +137,7 @@ class State:
         at = _HEAD_SIZE
         slots = {}
         newest = head[9] // _SLOT_MS
-        for _ in range(head[12]):
+        for _ in range(head[13]):
             key, ms = unpack("<BH", record[at : at + 3])
             slots[(newest - (key >> 3), key & 7)] = ms * 10
             at += 3
@@ -142,7 +146,8 @@ class State:
         elif at != len(record):
             raise ValueError("session record too long")
         self.faults = list(head[3:9])
-        self.now, self.quiet_until, self.join_after = head[9:12]
+        self.now = head[9]
+        self.quiet_until, self.join_after, self.join_since = self.now + head[10], self.now + head[11], self.now - head[12]
         self.slots = slots
         self.joined = bool(head[1] & _JOINED)
         self.ack = bool(head[1] & _ACK)

@@ -1,0 +1,483 @@
+"""The Mac's behaviour, one scenario a test: joining, counters, commands, ADR, repetition, duty cycle, sizes, power loss."""
+
+from network import APP_KEY, DEV_EUI, JOIN_EUI, Device, Entropy, Network, join_accept, joined
+from struct import pack
+
+from lorawan import airtime, eu868, reasons
+from lorawan.mac import HEARD, JOIN, SEND, SENT, Listen, Mac, Store, Transmit
+
+
+def nonce_of(phy):
+    return phy[17] | phy[18] << 8
+
+
+def hz(frequency):
+    return pack("<I", frequency // 100)[:3]
+
+
+# --- joining
+
+
+def test_fifty_resets_between_request_and_accept_give_fifty_nonces():
+    flash = {}
+    seen = []
+    for _ in range(50):
+        device = Device(flash, now=0)
+        device.now += device.mac.wait_ms(0)
+        for action in device.mac.handle((JOIN,), device.now):
+            if isinstance(action, Store):
+                flash[action.name] = action.data
+            elif isinstance(action, Transmit):
+                seen.append(nonce_of(action.phy))  # power is cut here, before any answer
+    assert seen == list(range(50)), seen
+
+
+def test_join_parameters():
+    device, net = joined(settings=0x23, rx_delay=3)
+    state = device.mac._state
+    assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (2, 3, 3)
+    first = device.heard[0]
+    assert first.delay_us == 5000000 and first.sf == 12 and first.frequency == device.sent[0].frequency
+    assert device.sent[0].eirp == 16 and device.sent[0].sf == 12
+    device.send()
+    assert device.heard[1].delay_us == 3000000 and device.heard[2].delay_us == 4000000
+    assert (device.heard[2].frequency, device.heard[2].sf) == (869525000, 9)
+
+
+def test_accept_in_rx2_and_settings_that_the_region_does_not_know():
+    device = Device()
+    outcome = device.join(None, join_accept(1, settings=0x7F, rx_delay=0, cf_list=b""))
+    assert outcome.sent and device.mac.joined
+    state = device.mac._state
+    assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (0, 0, 1) and state.mask == 7
+    assert (device.heard[1].delay_us, device.heard[1].frequency, device.heard[1].sf) == (6000000, 869525000, 12)
+
+
+def test_join_nonce_must_grow():
+    device, net = joined()
+    keys = device.mac._state.nwk_key.key
+    for nonce in (0, 1):
+        outcome = device.join(join_accept(nonce))
+        assert outcome.reason == reasons.SILENCE
+        assert device.mac._state.nwk_key.key == keys
+    assert device.mac.faults["join_nonce"] == 2
+    assert device.join(join_accept(2)).reason == ""
+    assert device.mac._state.nwk_key.key != keys
+
+
+def test_foreign_accept_leaves_rx2_alive():
+    device = Device()
+    foreign = join_accept(1, app_key="00" * 16)
+    assert device.join(foreign, join_accept(1)).reason == ""
+    assert device.mac.joined
+
+
+def test_join_pace_keeps_the_limits_of_the_hours():
+    """7 Retransmissions back-off: 36 s in the first hour, 36 s in the next ten, 8.7 s in each day after."""
+    device = Device()
+    times = []
+    while device.now < 4 * 86400000:
+        assert device.join().reason == reasons.SILENCE
+        times.append(device.now - 1500 - 2000)
+    air = 1483
+
+    def spent(start, end):
+        return air * len([t for t in times if start <= t < end])
+
+    hour = 3600000
+    assert 15 * air < spent(0, hour) < 36000, spent(0, hour)
+    assert 0 < spent(hour, 11 * hour) < 36000, spent(hour, 11 * hour)
+    for day in range(3):
+        on_air = spent((11 + 24 * day) * hour, (35 + 24 * day) * hour)
+        assert 0 < on_air < 8700, (day, on_air)
+    gaps = [b - a for a, b in zip(times, times[1:])]
+    assert len(set(gaps)) > len(gaps) - 3, "spacing is random"
+
+
+def test_back_off_outlives_power_loss_and_deep_sleep():
+    device = Device()
+    for _ in range(30):
+        device.join()
+    wait = device.mac.wait_ms(device.now)
+    assert wait > 600000
+    assert device.run((JOIN,)).reason == reasons.BACKOFF
+    slept = Device(device.flash, device.mac.session(), device.now)
+    assert slept.mac.wait_ms(device.now) == wait
+    # a power loss: the RTC begins at 0; boots that die at once add no join-request without a wait, most of the time
+    waits = [Device(device.flash, entropy=device.entropy).mac.wait_ms(0) for _ in range(20)]
+    assert len([w for w in waits if w > 60000]) >= 18, waits
+
+
+def test_nonces_used_up():
+    device = Device()
+    device.mac._nonces.dev_nonce = 65535
+    assert device.join().sent
+    assert nonce_of(device.sent[-1].phy) == 65535
+    again = Device(device.flash)
+    assert again.join().reason == reasons.NONCES and not again.sent
+
+
+def test_records_of_another_device_are_not_taken():
+    device, net = joined()
+    other = Mac(eu868, DEV_EUI, JOIN_EUI, "01" * 16, Entropy(), device.flash["nonce"], device.flash["session"])
+    assert not other.joined and other.faults["record"] == 2
+    for length in range(len(device.flash["session"])):
+        cut = Mac(eu868, DEV_EUI, JOIN_EUI, APP_KEY, Entropy(), None, device.flash["session"][:length])
+        assert not cut.joined
+
+
+# --- frames and counters
+
+
+def test_uplink_bytes_and_windows():
+    device, net = joined()
+    device.mac.ask_time()
+    assert device.mac.room() == 50
+    assert device.send(10, b"hello").sent
+    assert net.read(device.sent[-1].phy, 0) == (0x80, b"\x0d", 10, b"hello")
+    assert device.heard[-2].frequency == device.sent[-1].frequency
+    device.send(None, b"")
+    assert net.read(device.sent[-1].phy, 1) == (0x80, b"", None, b"")
+
+
+def test_every_bit_of_a_downlink_guards_the_state():
+    device, net = joined()
+    good = net.down(b"\x03\x50\xff\x00\x01\x06", 20, b"open")
+    device.send()
+    before = device.mac._state.dump(True)
+    puts = device.puts
+    refused = 0
+    device.now += device.mac.wait_ms(device.now)
+    mac = device.mac
+    for bit in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[bit >> 3] ^= 1 << (bit & 7)
+        # by hand, so that the frame reaches both windows of one uplink
+        assert mac._accept_data(bytes(bad), 7) is None, bit
+        refused += 1
+    mac._state.faults = [0] * len(mac._state.faults)
+    assert mac._state.dump(True) == before
+    assert device.puts == puts
+    assert refused == 8 * len(good)
+    outcome = device.send(rx1=good)
+    assert outcome.received == [(20, b"open")] and device.mac._state.dr == 5
+
+
+def test_bad_frame_in_rx1_leaves_rx2_alive():
+    device, net = joined()
+    for bad in (b"", b"\x60", bytes(12), net.down(port=5, data=b"no")[:-1] + b"\0", lambda phy: phy, bytes(200)):
+        good = net.down(port=20, data=b"yes")
+        outcome = device.send(rx1=bad, rx2=good)
+        assert outcome.received == [(20, b"yes")], bad
+        assert not outcome.reason
+
+
+def test_echo_replay_and_old_counter_are_dropped():
+    device, net = joined()
+    frame = net.down(port=20, data=b"once")
+    assert device.send(rx1=frame).received
+    assert device.send(rx1=frame).received == []
+    assert device.send(rx1=frame, rx2=frame).received == []
+
+
+def test_downlink_counter_rolls_over_at_16_bits():
+    device, net = joined()
+    for fcnt in (0, 5, 0xFFFF, 0x10000, 0x1FFFF, 0x20000, 0x20007):
+        net.fcnt = fcnt
+        assert device.send(rx1=net.down(port=20, data=b"x")).received, hex(fcnt)
+        assert device.mac._state.next_fcnt_down == fcnt + 1
+
+
+def test_uplink_counter_rolls_over_and_ends():
+    device, net = joined()
+    state = device.mac._state
+    for fcnt in (0xFFFF, 0x10000, 0x1FFFF, 0xFFFFFFFF):
+        state.fcnt_up = fcnt
+        device.send(10, b"x")
+        assert net.read(device.sent[-1].phy, fcnt)[3] == b"x"
+    assert device.send().reason == reasons.COUNTER
+
+
+def test_fopts_with_port_0_is_discarded_whole():
+    device, net = joined()
+    device.send(rx1=net.down(b"\x06", 0, b"\x06"))
+    assert device.mac._state.owed == b"" and device.mac.faults["form"] == 1
+
+
+def test_commands_on_port_0():
+    device, net = joined()
+    device.send(rx1=net.down(port=0, data=b"\x06\x08\x02"), snr=-12)
+    device.send(10, b"x")
+    assert net.read(device.sent[-1].phy, 1)[1] == b"\x06\xff\x34\x08"
+    assert device.mac._state.rx_delay == 2
+
+
+def test_confirmed_both_ways():
+    device, net = joined()
+    outcome = device.send(confirmed=True)
+    assert outcome.sent and outcome.reason == reasons.SILENCE
+    assert device.sent[-1].phy[0] == 0x80
+    assert device.send(confirmed=True, rx1=net.down(fctrl=0xA0)).reason == ""
+    assert device.send(confirmed=True, rx1=net.down(fctrl=0x80)).reason == reasons.SILENCE
+    device.send(rx1=net.down(port=20, data=b"c", confirmed=True, fctrl=0x90))
+    assert device.mac.pending
+    device.send()
+    assert device.sent[-1].phy[5] == 0xA0 and not device.mac.pending
+    device.send()
+    assert device.sent[-1].phy[5] == 0x80
+
+
+def test_not_joined_and_ports():
+    device = Device()
+    assert device.run((SEND, 10, b"x", False)).reason == reasons.NOT_JOINED
+    device, net = joined()
+    for port, data in ((0, b"x"), (224, b"x"), (None, b"x"), (300, b"x")):
+        outcome = device.run((SEND, port, data, False))
+        assert outcome.reason == reasons.PORT and not outcome.sent
+    assert device.mac._state.fcnt_up == 0
+
+
+def test_event_out_of_place_is_named():
+    device = Device()
+    try:
+        device.mac.handle((SENT, 0), 0)
+    except ValueError as error:
+        assert "'sent' in state idle" in str(error)
+    else:
+        raise AssertionError("taken")
+
+
+# --- sizes
+
+
+def test_payload_limit_is_named_by_data_rate():
+    device, net = joined()
+    for dr, limit in enumerate((51, 51, 51, 115, 242, 242)):
+        device.mac._state.dr = dr
+        outcome = device.send(10, bytes(limit + 1))
+        assert not outcome.sent and outcome.reason == reasons.ROOM and outcome.room == limit
+        assert device.send(10, bytes(limit)).sent
+        assert len(device.sent[-1].phy) == limit + 13
+
+
+def test_room_beside_0_2_12_and_17_bytes_of_answers():
+    for commands, owed, room in ((b"", 0, 51), (b"\x03\x50\xff\x00\x01", 2, 49), (b"\x06" * 4, 12, 39)):
+        device, net = joined()
+        device.send(rx1=net.down(commands))
+        device.mac._state.dr = 0
+        assert len(device.mac._state.owed) == owed and device.mac.room() == room
+        assert device.send(10, bytes(room + 1)).reason == reasons.ROOM
+        assert device.send(10, bytes(room)).reason == ""
+        assert len(device.sent[-1].phy) == 64
+    device, net = joined()
+    device.send(rx1=net.down(port=0, data=b"\x06" * 5 + b"\x03\x0f\xff\x00\x01"))
+    assert len(device.mac._state.owed) == 17 and device.mac.room() == 51
+    outcome = device.send(10, bytes(51))
+    assert outcome.reason == reasons.ANSWERS and not outcome.sent
+    assert net.read(device.sent[-1].phy, 1)[1:] == (b"", 0, b"\x06\xff\x07" * 5 + b"\x03\x07")
+    outcome = device.send(10, bytes(51))
+    assert outcome.sent and net.read(device.sent[-1].phy, 2)[1:] == (b"", 10, bytes(51))
+
+
+def test_answers_without_end_are_cut_at_a_command():
+    device, net = joined()
+    device.mac._state.dr = 5
+    device.send(rx1=net.down(port=0, data=b"\x06" * 200))
+    assert device.mac._state.owed == b"\x06\xff\x07" * 17
+    assert len(device.mac.session()) <= 400
+
+
+# --- repetition and ADR
+
+
+def test_nbtrans_repeats_the_same_frame_until_a_downlink():
+    device, net = joined()
+    device.send(rx1=net.down(b"\x03\x5f\xff\x00\x03"))
+    sent = len(device.sent)
+    device.send(10, b"three")
+    frames = device.sent[sent:]
+    assert len(frames) == 3 and len(set([f.phy for f in frames])) == 1
+    count = [0]
+
+    def second_time(phy):
+        count[0] += 1
+        return net.down() if count[0] == 2 else None
+
+    sent = len(device.sent)
+    device.send(10, b"two", rx1=second_time)
+    assert len(device.sent) - sent == 2
+    frequencies = set()
+    for _ in range(10):
+        device.send(10, b"hop")
+    assert len(set([f.frequency for f in device.sent])) == 8
+    # 32 frames went out, 13 of them new
+    assert device.mac._state.fcnt_up == 13 and device.mac._state.adr_count == 10
+
+
+def test_adr_back_off_step_by_step():
+    device, net = joined()
+    device.send(rx1=net.down(b"\x03\x52\xf8\x00\x02"))  # DR5, TXPower 2, channels 3..7, NbTrans 2
+    expected = {0: (0x80, 5, 2), 63: (0x80, 5, 2), 64: (0xC0, 5, 2), 95: (0xC0, 5, 2), 96: (0xC0, 5, 0), 128: (0xC0, 4, 0), 160: (0xC0, 3, 0), 256: (0xC0, 0, 0), 287: (0xC0, 0, 0)}
+    state = device.mac._state
+    for n in range(289):
+        if n in expected:
+            bits, dr, power = expected[n]
+            assert (state.dr, state.power) == (dr, power), n
+            assert state.nb_trans == 2 and state.mask == 0xF8, n
+        device.send(None, b"")
+        if n in expected:
+            assert device.sent[-1].phy[5] & 0xF0 == expected[n][0], n
+    assert state.nb_trans == 1 and state.mask == 0xFF
+    device.send(rx1=net.down())
+    assert state.adr_count == 0 and state.dr == 0
+    device.send()
+    assert device.sent[-1].phy[5] & 0x40 == 0
+
+
+# --- duty cycle
+
+
+def test_duty_cycle_over_any_hour():
+    device, net = joined(cf_list=b"")
+    start = device.now
+    log = [(start - 4000, 1483)]
+    for _ in range(60):
+        device.send(10, bytes(51))
+        air = (airtime.on_air_us(64, 12, 125000) + 999) // 1000
+        log.append((device.now, air))
+    assert device.now - start > 3600000
+    for at, _ in log:
+        assert sum([air for t, air in log if at - 3600000 < t <= at]) <= 36000
+
+
+def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
+    device, net = joined(cf_list=b"")
+    while not device.mac.wait_ms(device.now):
+        device.run((SEND, 10, bytes(51), False))
+    outcome = device.run((SEND, 10, bytes(51), False))
+    fcnt = device.mac._state.fcnt_up
+    assert outcome.reason == reasons.DUTY and not outcome.sent
+    wait = device.mac.wait_ms(device.now)
+    assert 0 < wait < 4200000
+    # deep sleep keeps the books, a power loss begins anew
+    assert Device(device.flash, device.mac.session(), device.now).mac.wait_ms(device.now) == wait
+    device.now += wait
+    assert device.run((SEND, 10, bytes(51), False)).sent
+    # the counter of the refused frame was not sent; it is skipped rather than used for other bytes
+    assert device.mac._state.fcnt_up == fcnt + 1
+
+
+def test_duty_cycle_req_silence():
+    device, net = joined()
+    device.send(rx1=net.down(b"\x04\x0a"))
+    assert device.mac._state.max_duty == 10
+    device.send(None, b"")
+    air = (airtime.on_air_us(12, 12, 125000) + 999) // 1000
+    silence = device.mac.wait_ms(device.now)
+    assert air * 1023 - 5000 < silence <= air * 1024, silence
+    assert net.read(device.sent[-1].phy, 1)[1] == b"\x04"
+
+
+# --- persistence
+
+
+def test_power_loss_at_each_put_never_repeats_a_counter():
+    """The power fails before or just after each of the first puts: no DevNonce and no FCntUp goes out twice."""
+    for cut in range(12):
+        for after in (False, True):
+            flash = {}
+            seen = set()
+            nonces = set()
+            session = 0
+            boots = 0
+            puts = 0
+            device = Device(flash)
+            net = None
+            while len(seen) < 200:
+                event = (SEND, 10, b"x", False) if device.mac.joined else (JOIN,)
+                device.now += device.mac.wait_ms(device.now)
+                answered = False
+                step = event
+                lost = False
+                while step and not lost:
+                    following = None
+                    for action in device.mac.handle(step, device.now):
+                        if isinstance(action, Store):
+                            puts += 1
+                            if puts == cut + 1 and not after:
+                                lost = True
+                                break
+                            flash[action.name] = action.data
+                            if puts == cut + 1 and after:
+                                lost = True
+                                break
+                        elif isinstance(action, Transmit):
+                            device.now += 3000
+                            following = (SENT, 0)
+                            if event[0] == JOIN:
+                                nonce = nonce_of(action.phy)
+                                assert nonce not in nonces, (cut, after)
+                                nonces.add(nonce)
+                                session = nonce
+                            else:
+                                key = (device.mac._state.nwk_key.key, action.phy[6] | action.phy[7] << 8)
+                                assert key not in seen, (cut, after)
+                                seen.add(key)
+                        elif isinstance(action, Listen):
+                            answer = join_accept(100 + session) if event[0] == JOIN else None
+                            following = (HEARD, answer, 5) if answer else ("closed",)
+                    step = following
+                if lost:
+                    boots += 1
+                    device = Device(flash)
+            assert len(nonces) <= 2, "one power loss costs one join at most"
+
+
+def test_restart_from_flash_skips_the_reserved_block_only():
+    device, net = joined()
+    for _ in range(10):
+        device.send()
+    device.send(rx1=net.down(b"\x05\x13\xd2\xad\x84", 20, b"set"))
+    again = Device(device.flash)
+    assert again.mac.joined and again.mac._state.fcnt_up == 64
+    assert again.mac._state.rx2_dr == 3 and again.mac._state.rx1_offset == 1
+    again.send(10, b"after")
+    assert net.read(again.sent[-1].phy, 64)[3] == b"after"
+    # what came before the power loss is not taken again
+    net.fcnt = 0
+    assert again.send(rx1=net.down(b"\x05\x13\xd2\xad\x84", 20, b"set")).received == []
+
+
+def test_flash_is_written_once_a_block_and_once_a_downlink():
+    device, net = joined()
+    puts = device.puts
+    for _ in range(128):
+        device.send()
+    assert device.puts - puts == 1
+    device.send(rx1=net.down())
+    assert device.puts - puts == 3  # the third block began
+
+
+def test_deep_sleep_keeps_everything():
+    device, net = joined()
+    device.send(rx1=net.down(b"\x05\x13\xd2\xad\x84\x07\x08" + hz(868800000) + b"\x50", 20, b"x", confirmed=True))
+    device.send(rx1=None)
+    before = device.mac.session()
+    again = Device(device.flash, before, device.now)
+    assert again.mac.session() == before and again.mac._state.repeat and again.mac._state.owed == b"\x05\x07"
+    assert len(before) <= 400
+
+
+def test_session_is_never_longer_than_400_bytes():
+    device, net = joined()
+    state = device.mac._state
+    device.send(rx1=net.down(port=0, data=b"".join([bytes([7, i]) + hz(863100000 + 400000 * i) + b"\x50" for i in range(8, 16)])))
+    state.channels = [state.channels[0]] * 16
+    state.owed = b"\x06\xff\x07" * 17
+    device.mac._budget.slots.clear()
+    for age in range(7):
+        for band in range(6):
+            device.mac._budget.slots[(device.now // 600000 + age, band)] = 1000
+    device.now += 4200000 - 600000
+    state.now = device.now
+    assert len(device.mac.session()) <= 400, len(device.mac.session())
