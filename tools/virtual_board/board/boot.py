@@ -78,8 +78,9 @@ def start(path: str, size: int) -> None:
         sys.modules.pop(name, None)
     flash = Flash(path, size)
     vfs.umount("/")
-    # Sizes of the port's defaults (extmod/vfs_lfs.c): read 32, program 32, lookahead 32.
-    vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32), "/")
+    # Sizes of the port's defaults (extmod/vfs_lfs.c): read 32, program 32, lookahead 32. No times of modification: the
+    # interpreter would take them from the host's clock, and littlefs chooses blocks by the check sums of what it stored.
+    vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32, mtime=False), "/")
     uos.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []
