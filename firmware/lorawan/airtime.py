@@ -56,6 +56,7 @@ class Budget:
         return None
 
     def book(self, frequency, air_ms, now):
+        """Enter `air_ms` sent on `frequency` at `now` (ms)."""
         self._forget(now)
         key = (now // _SLOT_MS, self.band(frequency))
         self.slots[key] = self.slots.get(key, 0) + air_ms
@@ -64,7 +65,11 @@ class Budget:
         """Milliseconds until `air_ms` more may be sent on `frequency`; 0 = now."""
         self._forget(now)
         band = self.band(frequency)
-        excess = sum([ms for (_, b), ms in self.slots.items() if b == band]) + air_ms - self._bands[band][2] * (_HOUR_MS // 1000)
+        excess = (
+            sum([ms for (_, b), ms in self.slots.items() if b == band])
+            + air_ms
+            - self._bands[band][2] * (_HOUR_MS // 1000)
+        )
         if excess <= 0:
             return 0
         for slot, b in sorted(self.slots):

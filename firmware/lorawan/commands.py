@@ -26,8 +26,22 @@ _DOWN_BYTES = {
     DEVICE_TIME: 5,
 }
 # bytes of an answer after its CID
-_UP_BYTES = {LINK_CHECK: 0, LINK_ADR: 1, DUTY_CYCLE: 0, RX_PARAM_SETUP: 1, DEV_STATUS: 2, NEW_CHANNEL: 1, RX_TIMING_SETUP: 0, DL_CHANNEL: 1, DEVICE_TIME: 0}
-_STICKY = (RX_PARAM_SETUP, RX_TIMING_SETUP, DL_CHANNEL)  # answered in every uplink until a downlink comes (5.4, 5.7, 5.8)
+_UP_BYTES = {
+    LINK_CHECK: 0,
+    LINK_ADR: 1,
+    DUTY_CYCLE: 0,
+    RX_PARAM_SETUP: 1,
+    DEV_STATUS: 2,
+    NEW_CHANNEL: 1,
+    RX_TIMING_SETUP: 0,
+    DL_CHANNEL: 1,
+    DEVICE_TIME: 0,
+}
+_STICKY = (
+    RX_PARAM_SETUP,
+    RX_TIMING_SETUP,
+    DL_CHANNEL,
+)  # answered in every uplink until a downlink comes (5.4, 5.7, 5.8)
 _KEEP = 15  # a data rate or power of 15 means: as it was
 
 
@@ -157,7 +171,11 @@ class Commands:
     def _rx_param_setup(self, body):
         """Bits: 0 frequency, 1 RX2 data rate, 2 RX1DROffset (5.4)."""
         offset, dr, hz = body[0] >> 4 & 7, body[0] & 15, frequency(body[1:4])
-        hz_ok, dr_ok, offset_ok = self._receivable(hz), dr < len(self._region.DATA_RATES), offset < len(self._region.RX1_DR[0])
+        hz_ok, dr_ok, offset_ok = (
+            self._receivable(hz),
+            dr < len(self._region.DATA_RATES),
+            offset < len(self._region.RX1_DR[0]),
+        )
         if hz_ok and dr_ok and offset_ok:
             self._state.rx1_offset, self._state.rx2_dr, self._state.rx2_frequency = offset, dr, hz
         return hz_ok | dr_ok << 1 | offset_ok << 2
@@ -174,7 +192,7 @@ class Commands:
             if not state.mask:  # a device without a channel would be lost for ever
                 state.mask = (1 << len(region.CHANNELS)) - 1
             return 3
-        hz_ok = any([bottom <= hz < top for bottom, top, _ in region.BANDS])
+        hz_ok = any(bottom <= hz < top for bottom, top, _ in region.BANDS)
         dr_ok = low <= high < len(region.DATA_RATES)
         if hz_ok and dr_ok:
             state.channels[index] = Channel(hz, low, high)

@@ -3,9 +3,9 @@
 A device only ever encrypts: the network "decrypts" a join-accept so that encrypting it on the device gives the plain text back (6.2.6).
 """
 
-from cryptolib import aes
-
 from struct import pack
+
+from cryptolib import aes
 
 _ECB = 1
 UP = 0

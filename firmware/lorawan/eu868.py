@@ -7,7 +7,14 @@ CHANNELS = ((868100000, 0, 5), (868300000, 0, 5), (868500000, 0, 5))
 MAX_CHANNELS = 16
 RANGE = (863000000, 870000000)  # a receive frequency must lie within
 
-DATA_RATES = ((12, 125000), (11, 125000), (10, 125000), (9, 125000), (8, 125000), (7, 125000))  # (SF, Hz); DR6 and DR7 are optional, refused
+DATA_RATES = (
+    (12, 125000),
+    (11, 125000),
+    (10, 125000),
+    (9, 125000),
+    (8, 125000),
+    (7, 125000),
+)  # (SF, Hz); DR6 and DR7 are optional, refused
 MAX_PAYLOAD = (51, 51, 51, 115, 242, 242)  # N: application bytes of a frame without FOpts, no repeater
 RX1_DR = (  # data rate of RX1 by uplink data rate (row) and RX1DROffset 0..5 (column)
     (0, 0, 0, 0, 0, 0),

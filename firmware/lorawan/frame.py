@@ -21,7 +21,9 @@ MAX_FOPTS = 15
 MAX_PORT = 223  # 224 is the certification protocol's, above is reserved (4.3.2)
 
 # join_nonce: int; nonce3, net_id: 3 bytes as on air; dev_addr: 4 bytes as on air; rx_delay: seconds 0..15; cf_list: 16 bytes or b""
-JoinAccept = namedtuple("JoinAccept", ("join_nonce", "nonce3", "net_id", "dev_addr", "rx1_offset", "rx2_dr", "rx_delay", "cf_list"))
+JoinAccept = namedtuple(
+    "JoinAccept", ("join_nonce", "nonce3", "net_id", "dev_addr", "rx1_offset", "rx2_dr", "rx_delay", "cf_list")
+)
 # confirmed, ack, pending: bool; fcnt: 32 bits; fopts: bytes; port: int or None; data: plain bytes (MAC commands when port is 0)
 Downlink = namedtuple("Downlink", ("confirmed", "fctrl", "fcnt", "fopts", "port", "data"))
 
@@ -54,7 +56,10 @@ def join_accept(app_key, phy):
 
 def data_up(nwk_key, app_key, dev_addr, fcnt, fctrl, fopts, port, data, confirmed):
     """A data frame. `fctrl`: ADR, ADR_ACK_REQ and ACK bits; `fopts` <= 15 bytes; `port` None only without data."""
-    body = pack("<B4sBH", _CONFIRMED_UP if confirmed else _UNCONFIRMED_UP, dev_addr, fctrl | len(fopts), fcnt & 0xFFFF) + fopts
+    body = (
+        pack("<B4sBH", _CONFIRMED_UP if confirmed else _UNCONFIRMED_UP, dev_addr, fctrl | len(fopts), fcnt & 0xFFFF)
+        + fopts
+    )
     if port is not None:
         body += bytes([port]) + crypt(app_key if port else nwk_key, data, UP, dev_addr, fcnt)
     return body + data_mic(nwk_key, body, UP, dev_addr, fcnt)

@@ -33,6 +33,7 @@ class Nonces:
             self.valid = True
 
     def dump(self):
+        """The record for flash."""
         return pack(_FORMAT, _VERSION, self.owner, self.dev_nonce, min(self.attempts, 0xFFFF), self.join_nonce)
 
 
@@ -66,7 +67,9 @@ def _least_ms(region, attempts, elapsed_ms):
         elapsed_ms -= period
         if attempts <= 0 and elapsed_ms < 0:
             break
-    return period * air // (budget - air) + 1  # n requests span n - 1 spacings: no more than the budget fit into a period
+    return (
+        period * air // (budget - air) + 1
+    )  # n requests span n - 1 spacings: no more than the budget fit into a period
 
 
 def accept(state, region, app_key, answer, dev_nonce):
@@ -90,5 +93,5 @@ def _add_channels(state, region, cf_list):
     first = len(region.CHANNELS)
     for i in range(5):
         hz = frequency(cf_list[3 * i : 3 * i + 3])
-        if any([low <= hz < high for low, high, _ in region.BANDS]):
+        if any(low <= hz < high for low, high, _ in region.BANDS):
             state.channels[first + i] = Channel(hz, 0, len(region.DATA_RATES) - 1)

@@ -80,6 +80,7 @@ class Mac:
 
     @property
     def joined(self):
+        """Whether there is a session."""
         return self._state.joined
 
     @property
@@ -168,8 +169,12 @@ class Mac:
             self._reason = reasons.ANSWERS if port is not None else ""
             port, data, confirmed = 0, commands.fitting(state.owed, self._region.MAX_PAYLOAD[state.dr]), False
             self._asked, self._confirmed = (), False
-        fctrl = frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0) | (frame.ACK if state.ack else 0)
-        phy = frame.data_up(state.nwk_key, state.app_key, state.dev_addr, state.fcnt_up, fctrl, fopts, port, data, confirmed)
+        fctrl = (
+            frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0) | (frame.ACK if state.ack else 0)
+        )
+        phy = frame.data_up(
+            state.nwk_key, state.app_key, state.dev_addr, state.fcnt_up, fctrl, fopts, port, data, confirmed
+        )
         self._dr, self._eirp = state.dr, self._region.MAX_EIRP - 2 * state.power
         action = self._transmit(phy, now)
         if action is None:
@@ -181,7 +186,7 @@ class Mac:
         state.fcnt_up += 1
         return actions
 
-    def _open_rx1(self, now, ticks_us):
+    def _open_rx1(self, _now, ticks_us):
         state, region = self._state, self._region
         self._sent = True
         self._ticks_us = ticks_us
@@ -200,7 +205,7 @@ class Mac:
                 self._requests = [r for r in self._requests if r not in self._asked]
         return self._listen(_RX1, delays[0], frequency, dr)
 
-    def _open_rx2(self, now):
+    def _open_rx2(self, _now):
         return self._listen(_RX2, *self._rx2)
 
     def _judge(self, now, phy, snr_db):
@@ -211,7 +216,7 @@ class Mac:
                 return actions
         return self._open_rx2(now) if self._at == _RX1 else self._repeat_or_end(now)
 
-    def _repeat_or_end(self, now):
+    def _repeat_or_end(self, _now):
         if not self._joining and self._tries < self._state.nb_trans:
             self._at = _PAUSE
             return [Pause(_REPEAT_MS + 2000 * self._entropy(1)[0] // 255)]
@@ -222,7 +227,7 @@ class Mac:
         action = self._transmit(self._phy, now)
         return [action] if action else self._end_silent()
 
-    def _radio_failed(self, now):
+    def _radio_failed(self, _now):
         return self._end(reasons.RADIO)
 
     # --- what they are made of
@@ -251,7 +256,8 @@ class Mac:
             return None
         self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
         self._budget.book(self._frequency, air_ms, now)
-        self._state.quiet_until = now + air_ms * (1 << self._state.max_duty)  # 1/2^n of the time on air (5.3)
+        if self._state.max_duty:
+            self._state.quiet_until = now + air_ms * (1 << self._state.max_duty)  # 1/2^n of the time on air (5.3)
         self._phy = phy
         self._tries += 1
         self._at = _TX
@@ -277,7 +283,7 @@ class Mac:
         state.join_after = 0
         nonces.join_nonce = answer.join_nonce
         nonces.attempts = 0
-        return [Store("nonce", nonces.dump()), self._keep()] + self._end("")
+        return self._end("", Store("nonce", nonces.dump()), self._keep())
 
     def _accept_data(self, phy, snr_db):
         state = self._state
@@ -301,7 +307,7 @@ class Mac:
         if down.port and down.port <= frame.MAX_PORT:
             self._received.append((down.port, down.data))
         answered = down.fctrl & frame.ACK or not self._confirmed
-        return [self._keep()] + self._end(self._reason if answered else reasons.SILENCE)
+        return self._end(self._reason if answered else reasons.SILENCE, self._keep())
 
     def _end_silent(self):
         if not self._joining:
@@ -309,10 +315,13 @@ class Mac:
             adr.count(self._state, self._region)
         return self._end(reasons.SILENCE if self._joining or self._confirmed else self._reason)
 
-    def _end(self, reason):
+    def _end(self, reason, *before):
+        """Done, after the actions `before`."""
         self._at = _IDLE
+        actions = list(before)
         sent = self._sent and reason != reasons.ANSWERS
-        return [Done(Outcome(sent, reason, self._received, self._time, self.room()))]
+        actions.append(Done(Outcome(sent, reason, self._received, self._time, self.room())))
+        return actions
 
     def _keep(self):
         return Store("session", self._state.dump(True))

@@ -69,6 +69,7 @@ class State:
         self.repeat = False  # they were sent before and are repeated until a downlink comes
 
     def count(self, fault):
+        """One more `fault`, a word of FAULTS."""
         i = FAULTS.index(fault)
         self.faults[i] = min(0xFFFF, self.faults[i] + 1)
 
@@ -117,18 +118,22 @@ class State:
         out += self.owed + pack("<H", self.defined())
         for c in self.channels:
             if c:
-                out += pack("<I", c.frequency // 100)[:3] + pack("<I", c.rx1_frequency // 100)[:3] + bytes([c.low | c.high << 4])
+                out += (
+                    pack("<I", c.frequency // 100)[:3]
+                    + pack("<I", c.rx1_frequency // 100)[:3]
+                    + bytes([c.low | c.high << 4])
+                )
         return out
 
     def load(self, record):
         """Take a record over; False, with nothing changed but a fault counted, where it is another device's, damaged or of another version."""
         try:
             self._load(record)
-            return True
         except (ValueError, IndexError):
             self.joined = False
             self.count("record")
             return False
+        return True
 
     def _load(self, record):
         if len(record) < _HEAD_SIZE or record[0] != _VERSION or record[2:6] != self.owner:
@@ -147,7 +152,11 @@ class State:
             raise ValueError("session record too long")
         self.faults = list(head[3:9])
         self.now = head[9]
-        self.quiet_until, self.join_after, self.join_since = self.now + head[10], self.now + head[11], self.now - head[12]
+        self.quiet_until, self.join_after, self.join_since = (
+            self.now + head[10],
+            self.now + head[11],
+            self.now - head[12],
+        )
         self.slots = slots
         self.joined = bool(head[1] & _JOINED)
         self.ack = bool(head[1] & _ACK)

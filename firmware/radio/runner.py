@@ -8,7 +8,7 @@ wake-up sources.
 from time import sleep_ms, sleep_us, ticks_add, ticks_diff, ticks_us, time_ns
 
 from lorawan.airtime import on_air_us, symbol_us, window
-from lorawan.mac import CLOSED, ELAPSED, FAILED, HEARD, JOIN, SEND, SENT, Done, Listen, Pause, Store, Transmit
+from lorawan.mac import CLOSED, ELAPSED, FAILED, HEARD, JOIN, SEND, SENT, Listen, Pause, Store, Transmit
 
 from .trait import Frame, RadioError
 

@@ -4,12 +4,12 @@ The chip is reset before it is trusted, and again after each sleep, because it l
 it stays in STDBY_XOSC, so that neither the crystal nor the TCXO has to start while a window opens.
 """
 
-from machine import Pin
-from micropython import const
 from struct import pack, unpack
 from time import sleep_ms, sleep_us, ticks_diff, ticks_us
 
 from lorawan.airtime import low_rate, on_air_us
+from machine import Pin
+from micropython import const
 
 from .trait import Closed, Frame, RadioError, Sent
 
@@ -99,6 +99,7 @@ class Sx126x:
     # --- the trait
 
     def prepare_transmit(self, phy, frequency, sf, bandwidth, eirp):
+        """Load a frame; see trait.py."""
         self._wake()
         self._command(_SET_STANDBY, _STDBY_XOSC)
         self._tune(frequency, sf, bandwidth)
@@ -113,6 +114,7 @@ class Sx126x:
         self._start = (_SET_TX, pack(">I", steps)[1:])
 
     def prepare_receive(self, frequency, sf, bandwidth, symbols):
+        """Set a window up; see trait.py."""
         self._wake()
         self._command(_SET_STANDBY, _STDBY_XOSC)
         self._tune(frequency, sf, bandwidth)
@@ -124,10 +126,12 @@ class Sx126x:
         self._start = (_SET_RX, b"\0\0\0")
 
     def start(self):
+        """Begin what was prepared."""
         self._fired = False
         self._command(*self._start)
 
     def poll(self):
+        """The event that DIO1 told of, or None."""
         # the level as well: an edge that the port lost must not cost the frame
         if not self._fired:
             if not self._dio1():
@@ -155,11 +159,13 @@ class Sx126x:
         return None
 
     def abort(self):
+        """End what runs."""
         self._command(_SET_STANDBY, _STDBY_XOSC)
         self._command(_CLEAR_IRQ_STATUS, pack(">H", _IRQ_ALL))
         self._fired = False
 
     def sleep(self):
+        """Cold sleep; the next prepare starts over."""
         if self._awake:
             self._command(_SET_STANDBY, _STDBY_RC)  # sleep is reached from standby only (9.3)
             self._command(_SET_SLEEP, b"\0")  # cold start: 160 nA; nothing is kept, and nothing kept is trusted
@@ -178,7 +184,9 @@ class Sx126x:
         self._command(_SET_STANDBY, _STDBY_RC)
         if self._board.TCXO_MILLIVOLTS:
             steps = self._board.TCXO_START_US * 64 // 1000
-            self._command(_SET_DIO3_AS_TCXO, bytes([_TCXO_VOLTS.index(self._board.TCXO_MILLIVOLTS)]) + pack(">I", steps)[1:])
+            self._command(
+                _SET_DIO3_AS_TCXO, bytes([_TCXO_VOLTS.index(self._board.TCXO_MILLIVOLTS)]) + pack(">I", steps)[1:]
+            )
             # 13.3.6: the chip started without its clock; the error it noted is cleared and everything calibrated anew
             self._command(_CLEAR_DEVICE_ERRORS, b"\0\0")
             self._command(_CALIBRATE, b"\x7f")
@@ -186,7 +194,10 @@ class Sx126x:
         self._command(_CALIBRATE_IMAGE, b"\xd7\xdb")  # 863 to 870 MHz (9.2.1)
         (errors,) = unpack(">H", self._query(_GET_DEVICE_ERRORS, 2))
         if errors:
-            raise RadioError("SX126x: device errors 0x%04x after start; check TCXO voltage and start-up time in the board file" % errors)
+            raise RadioError(
+                "SX126x: device errors 0x%04x after start; check TCXO voltage and start-up time in the board file"
+                % errors
+            )
         self._command(_SET_DIO2_AS_RF_SWITCH, b"\x01")
         self._command(_SET_FALLBACK_MODE, b"\x30")  # after TX and RX: STDBY_XOSC
         self._command(_SET_PACKET_TYPE, b"\x01")  # LoRa; it comes before modulation and packet parameters (14.2)
@@ -204,9 +215,10 @@ class Sx126x:
         self._command(_SET_MODULATION_PARAMS, bytes([sf, _BANDWIDTHS[bandwidth], _CR_4_5, low]))
 
     def _set_power(self, dbm):
-        for full, duty, hp in _PA:
-            if dbm <= full:
-                break
+        row = 0
+        while row < len(_PA) - 1 and dbm > _PA[row][0]:
+            row += 1
+        full, duty, hp = _PA[row]
         self._command(_SET_PA_CONFIG, bytes([duty, hp, 0, 1]))  # SX1262, paLut always 1
         self._write_register(_REG_OCP, _OCP_140_MA)
         drive = max(_LEAST_DRIVE, min(_FULL_DRIVE, _FULL_DRIVE - (full - dbm)))
@@ -248,7 +260,9 @@ class Sx126x:
         began = ticks_us()
         while self._busy():
             if ticks_diff(ticks_us(), began) > _BUSY_MS * 1000:
-                raise RadioError("SX126x: BUSY stays high before command 0x%02x; check its wiring and the supply" % out[0])
+                raise RadioError(
+                    "SX126x: BUSY stays high before command 0x%02x; check its wiring and the supply" % out[0]
+                )
             sleep_us(100)
         answer = bytearray(len(out))
         self._nss(0)

@@ -1,10 +1,10 @@
 """Each class A MAC command (TS001-1.0.4, 5): taken, refused with the right bits and nothing changed, repeated, out of place; and air times."""
 
-from network import joined
 from struct import pack
 
 from lorawan import airtime, eu868
 from lorawan.commands import Commands, split
+from network import joined
 
 
 def hz(frequency):
@@ -58,22 +58,26 @@ def test_link_adr_refusal_is_counted_and_repeats_cost_nothing_else():
     state = joined()[0].mac._state
     for n in range(1, 6):
         orders(b"\x03\x50\xff\x01\x01", state)
-        assert state.owed == b"\x03\x06" and state.faults[2] == n
+        assert state.owed == b"\x03\x06"
+        assert state.faults[2] == n
 
 
 def test_link_adr_data_rate_that_no_enabled_channel_carries():
     state, _ = orders(b"\x07\x08" + hz(868800000) + b"\x50" + b"\x07\x09" + hz(869800000) + b"\x33")
-    assert state.owed == b"\x07\x03\x07\x03" and state.mask == 0x3FF
+    assert state.owed == b"\x07\x03\x07\x03"
+    assert state.mask == 0x3FF
     orders(b"\x03\x50\x00\x02\x01", state)
     assert state.owed == b"\x03\x05"
     orders(b"\x03\x30\x00\x02\x01", state)
-    assert state.owed == b"\x03\x07" and state.mask == 0x200
+    assert state.owed == b"\x03\x07"
+    assert state.mask == 0x200
 
 
 def test_link_adr_control_6_enables_all_defined():
     state, _ = orders(b"\x03\x50\x01\x00\x01")
     orders(b"\x03\x50\x00\x00\x61", state)
-    assert state.mask == 0xFF and state.owed == b"\x03\x07"
+    assert state.mask == 0xFF
+    assert state.owed == b"\x03\x07"
 
 
 def test_link_adr_block_is_atomic():
@@ -83,12 +87,14 @@ def test_link_adr_block_is_atomic():
     refused(b"\x03\x10\xff\x01\x01" + b"\x03\x31\x07\x00\x03", b"\x03\x06\x03\x06")
     # not contiguous: two blocks, each judged alone
     state, _ = orders(b"\x03\x10\xff\x01\x01\x06\x03\x31\x07\x00\x03")
-    assert state.owed == b"\x03\x06\x06\xff\x07\x03\x07" and state.dr == 3
+    assert state.owed == b"\x03\x06\x06\xff\x07\x03\x07"
+    assert state.dr == 3
 
 
 def test_duty_cycle():
     state, _ = orders(b"\x04\xf3")  # the upper half is reserved
-    assert state.owed == b"\x04" and state.max_duty == 3
+    assert state.owed == b"\x04"
+    assert state.max_duty == 3
 
 
 def test_rx_param_setup():
@@ -109,9 +115,12 @@ def test_dev_status_margin_is_six_bits_signed():
 
 def test_new_channel():
     state, _ = orders(b"\x07\x03" + hz(865100000) + b"\x50")
-    assert state.owed == b"\x07\x03" and state.channels[3].frequency == 865100000
+    assert state.owed == b"\x07\x03"
+    assert state.channels[3].frequency == 865100000
     state, _ = orders(b"\x07\x04\0\0\0\x50")
-    assert state.owed == b"\x07\x03" and state.channels[4] is None and state.mask == 0xEF
+    assert state.owed == b"\x07\x03"
+    assert state.channels[4] is None
+    assert state.mask == 0xEF
     for index in (0, 1, 2, 16, 255):
         refused(bytes([7, index]) + hz(867100000) + b"\x50", b"\x07\x00")
     refused(b"\x07\x03" + hz(868650000) + b"\x50", b"\x07\x02")  # between two sub-bands
@@ -122,13 +131,15 @@ def test_new_channel():
 
 def test_removing_the_last_channel_brings_the_default_ones_back():
     state, _ = orders(b"\x03\x50\x08\x00\x01" + b"\x07\x03\0\0\0\x50")
-    assert state.owed == b"\x03\x07\x07\x03" and state.mask == 7
+    assert state.owed == b"\x03\x07\x07\x03"
+    assert state.mask == 7
 
 
 def test_rx_timing_setup():
     for delay, seconds in ((0, 1), (1, 1), (7, 7), (15, 15), (0xF2, 2)):
         state, _ = orders(bytes([8, delay]))
-        assert state.owed == b"\x08" and state.rx_delay == seconds
+        assert state.owed == b"\x08"
+        assert state.rx_delay == seconds
 
 
 def test_tx_param_setup_is_dropped_in_eu868_and_parsing_goes_on():
@@ -138,7 +149,8 @@ def test_tx_param_setup_is_dropped_in_eu868_and_parsing_goes_on():
 
 def test_dl_channel():
     state, _ = orders(b"\x0a\x00" + hz(869100000))
-    assert state.owed == b"\x0a\x03" and state.channels[0].rx1_frequency == 869100000
+    assert state.owed == b"\x0a\x03"
+    assert state.channels[0].rx1_frequency == 869100000
     refused(b"\x0a\x08" + hz(869100000), b"\x0a\x01")
     refused(b"\x0a\xff" + hz(869100000), b"\x0a\x01")
     refused(b"\x0a\x01" + hz(862000000), b"\x0a\x02")
@@ -149,9 +161,12 @@ def test_dl_channel():
 
 def test_answers_to_requests_only_when_asked():
     state, c = orders(b"\x02\x0f\x01\x0d\x78\xd2\x2f\x58\x80")
-    assert c.link is None and c.time is None and state.owed == b""
+    assert c.link is None
+    assert c.time is None
+    assert state.owed == b""
     state, c = orders(b"\x02\x0f\x01\x0d\x78\xd2\x2f\x58\x80", asked=(2, 13))
-    assert c.link == (15, 1) and c.time == (0x582FD278, 0x80)
+    assert c.link == (15, 1)
+    assert c.time == (0x582FD278, 0x80)
 
 
 def test_unknown_and_cut_commands_end_the_parsing():
@@ -188,11 +203,12 @@ def test_air_times():
     for length, sf, us in ((23, 12, 1482752), (23, 7, 61696), (64, 12, 2793472), (12, 7, 41216), (13, 12, 1155072)):
         assert airtime.on_air_us(length, sf, 125000) == us, (length, sf)
     assert airtime.on_air_us(17, 12, 125000, False) == 1155072
-    assert airtime.symbol_us(12, 125000) == 32768 and airtime.symbol_us(7, 250000) == 512
+    assert airtime.symbol_us(12, 125000) == 32768
+    assert airtime.symbol_us(7, 250000) == 512
 
 
 def test_windows_cover_the_error_and_little_more():
-    for dr, (sf, bandwidth) in enumerate(eu868.DATA_RATES):
+    for sf, bandwidth in eu868.DATA_RATES:
         for delay in (1, 2, 5, 6, 15, 16):
             opens, symbols = airtime.window(delay * 1000000, sf, bandwidth, 40, 10000, 200)
             tsym = airtime.symbol_us(sf, bandwidth)

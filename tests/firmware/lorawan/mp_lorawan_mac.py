@@ -1,10 +1,10 @@
 """The Mac's behaviour, one scenario a test: joining, counters, commands, ADR, repetition, duty cycle, sizes, power loss."""
 
-from network import APP_KEY, DEV_EUI, JOIN_EUI, Device, Entropy, Network, join_accept, joined
 from struct import pack
 
 from lorawan import airtime, eu868, reasons
 from lorawan.mac import HEARD, JOIN, SEND, SENT, Listen, Mac, Store, Transmit
+from network import APP_KEY, DEV_EUI, JOIN_EUI, Device, Entropy, join_accept, joined
 
 
 def nonce_of(phy):
@@ -33,28 +33,34 @@ def test_fifty_resets_between_request_and_accept_give_fifty_nonces():
 
 
 def test_join_parameters():
-    device, net = joined(settings=0x23, rx_delay=3)
+    device, _net = joined(settings=0x23, rx_delay=3)
     state = device.mac._state
     assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (2, 3, 3)
     first = device.heard[0]
-    assert first.delay_us == 5000000 and first.sf == 12 and first.frequency == device.sent[0].frequency
-    assert device.sent[0].eirp == 16 and device.sent[0].sf == 12
+    assert first.delay_us == 5000000
+    assert first.sf == 12
+    assert first.frequency == device.sent[0].frequency
+    assert device.sent[0].eirp == 16
+    assert device.sent[0].sf == 12
     device.send()
-    assert device.heard[1].delay_us == 3000000 and device.heard[2].delay_us == 4000000
+    assert device.heard[1].delay_us == 3000000
+    assert device.heard[2].delay_us == 4000000
     assert (device.heard[2].frequency, device.heard[2].sf) == (869525000, 9)
 
 
 def test_accept_in_rx2_and_settings_that_the_region_does_not_know():
     device = Device()
     outcome = device.join(None, join_accept(1, settings=0x7F, rx_delay=0, cf_list=b""))
-    assert outcome.sent and device.mac.joined
+    assert outcome.sent
+    assert device.mac.joined
     state = device.mac._state
-    assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (0, 0, 1) and state.mask == 7
+    assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (0, 0, 1)
+    assert state.mask == 7
     assert (device.heard[1].delay_us, device.heard[1].frequency, device.heard[1].sf) == (6000000, 869525000, 12)
 
 
 def test_join_nonce_must_grow():
-    device, net = joined()
+    device, _net = joined()
     keys = device.mac._state.nwk_key.key
     for nonce in (0, 1):
         outcome = device.join(join_accept(nonce))
@@ -114,13 +120,15 @@ def test_nonces_used_up():
     assert device.join().sent
     assert nonce_of(device.sent[-1].phy) == 65535
     again = Device(device.flash)
-    assert again.join().reason == reasons.NONCES and not again.sent
+    assert again.join().reason == reasons.NONCES
+    assert not again.sent
 
 
 def test_records_of_another_device_are_not_taken():
-    device, net = joined()
+    device, _net = joined()
     other = Mac(eu868, DEV_EUI, JOIN_EUI, "01" * 16, Entropy(), device.flash["nonce"], device.flash["session"])
-    assert not other.joined and other.faults["record"] == 2
+    assert not other.joined
+    assert other.faults["record"] == 2
     for length in range(len(device.flash["session"])):
         cut = Mac(eu868, DEV_EUI, JOIN_EUI, APP_KEY, Entropy(), None, device.flash["session"][:length])
         assert not cut.joined
@@ -160,7 +168,8 @@ def test_every_bit_of_a_downlink_guards_the_state():
     assert device.puts == puts
     assert refused == 8 * len(good)
     outcome = device.send(rx1=good)
-    assert outcome.received == [(20, b"open")] and device.mac._state.dr == 5
+    assert outcome.received == [(20, b"open")]
+    assert device.mac._state.dr == 5
 
 
 def test_bad_frame_in_rx1_leaves_rx2_alive():
@@ -201,7 +210,8 @@ def test_uplink_counter_rolls_over_and_ends():
 def test_fopts_with_port_0_is_discarded_whole():
     device, net = joined()
     device.send(rx1=net.down(b"\x06", 0, b"\x06"))
-    assert device.mac._state.owed == b"" and device.mac.faults["form"] == 1
+    assert device.mac._state.owed == b""
+    assert device.mac.faults["form"] == 1
 
 
 def test_commands_on_port_0():
@@ -215,14 +225,16 @@ def test_commands_on_port_0():
 def test_confirmed_both_ways():
     device, net = joined()
     outcome = device.send(confirmed=True)
-    assert outcome.sent and outcome.reason == reasons.SILENCE
+    assert outcome.sent
+    assert outcome.reason == reasons.SILENCE
     assert device.sent[-1].phy[0] == 0x80
     assert device.send(confirmed=True, rx1=net.down(fctrl=0xA0)).reason == ""
     assert device.send(confirmed=True, rx1=net.down(fctrl=0x80)).reason == reasons.SILENCE
     device.send(rx1=net.down(port=20, data=b"c", confirmed=True, fctrl=0x90))
     assert device.mac.pending
     device.send()
-    assert device.sent[-1].phy[5] == 0xA0 and not device.mac.pending
+    assert device.sent[-1].phy[5] == 0xA0
+    assert not device.mac.pending
     device.send()
     assert device.sent[-1].phy[5] == 0x80
 
@@ -230,10 +242,11 @@ def test_confirmed_both_ways():
 def test_not_joined_and_ports():
     device = Device()
     assert device.run((SEND, 10, b"x", False)).reason == reasons.NOT_JOINED
-    device, net = joined()
+    device, _net = joined()
     for port, data in ((0, b"x"), (224, b"x"), (None, b"x"), (300, b"x")):
         outcome = device.run((SEND, port, data, False))
-        assert outcome.reason == reasons.PORT and not outcome.sent
+        assert outcome.reason == reasons.PORT
+        assert not outcome.sent
     assert device.mac._state.fcnt_up == 0
 
 
@@ -251,11 +264,13 @@ def test_event_out_of_place_is_named():
 
 
 def test_payload_limit_is_named_by_data_rate():
-    device, net = joined()
+    device, _net = joined()
     for dr, limit in enumerate((51, 51, 51, 115, 242, 242)):
         device.mac._state.dr = dr
         outcome = device.send(10, bytes(limit + 1))
-        assert not outcome.sent and outcome.reason == reasons.ROOM and outcome.room == limit
+        assert not outcome.sent
+        assert outcome.reason == reasons.ROOM
+        assert outcome.room == limit
         assert device.send(10, bytes(limit)).sent
         assert len(device.sent[-1].phy) == limit + 13
 
@@ -265,18 +280,22 @@ def test_room_beside_0_2_12_and_17_bytes_of_answers():
         device, net = joined()
         device.send(rx1=net.down(commands))
         device.mac._state.dr = 0
-        assert len(device.mac._state.owed) == owed and device.mac.room() == room
+        assert len(device.mac._state.owed) == owed
+        assert device.mac.room() == room
         assert device.send(10, bytes(room + 1)).reason == reasons.ROOM
         assert device.send(10, bytes(room)).reason == ""
         assert len(device.sent[-1].phy) == 64
     device, net = joined()
     device.send(rx1=net.down(port=0, data=b"\x06" * 5 + b"\x03\x0f\xff\x00\x01"))
-    assert len(device.mac._state.owed) == 17 and device.mac.room() == 51
+    assert len(device.mac._state.owed) == 17
+    assert device.mac.room() == 51
     outcome = device.send(10, bytes(51))
-    assert outcome.reason == reasons.ANSWERS and not outcome.sent
+    assert outcome.reason == reasons.ANSWERS
+    assert not outcome.sent
     assert net.read(device.sent[-1].phy, 1)[1:] == (b"", 0, b"\x06\xff\x07" * 5 + b"\x03\x07")
     outcome = device.send(10, bytes(51))
-    assert outcome.sent and net.read(device.sent[-1].phy, 2)[1:] == (b"", 10, bytes(51))
+    assert outcome.sent
+    assert net.read(device.sent[-1].phy, 2)[1:] == (b"", 10, bytes(51))
 
 
 def test_answers_without_end_are_cut_at_a_command():
@@ -296,7 +315,8 @@ def test_nbtrans_repeats_the_same_frame_until_a_downlink():
     sent = len(device.sent)
     device.send(10, b"three")
     frames = device.sent[sent:]
-    assert len(frames) == 3 and len(set([f.phy for f in frames])) == 1
+    assert len(frames) == 3
+    assert len({f.phy for f in frames}) == 1
     count = [0]
 
     def second_time(phy):
@@ -306,30 +326,42 @@ def test_nbtrans_repeats_the_same_frame_until_a_downlink():
     sent = len(device.sent)
     device.send(10, b"two", rx1=second_time)
     assert len(device.sent) - sent == 2
-    frequencies = set()
     for _ in range(10):
         device.send(10, b"hop")
-    assert len(set([f.frequency for f in device.sent])) == 8
+    assert len({f.frequency for f in device.sent}) == 8
     # 32 frames went out, 13 of them new
-    assert device.mac._state.fcnt_up == 13 and device.mac._state.adr_count == 10
+    assert device.mac._state.fcnt_up == 13
+    assert device.mac._state.adr_count == 10
 
 
 def test_adr_back_off_step_by_step():
     device, net = joined()
     device.send(rx1=net.down(b"\x03\x52\xf8\x00\x02"))  # DR5, TXPower 2, channels 3..7, NbTrans 2
-    expected = {0: (0x80, 5, 2), 63: (0x80, 5, 2), 64: (0xC0, 5, 2), 95: (0xC0, 5, 2), 96: (0xC0, 5, 0), 128: (0xC0, 4, 0), 160: (0xC0, 3, 0), 256: (0xC0, 0, 0), 287: (0xC0, 0, 0)}
+    expected = {
+        0: (0x80, 5, 2),
+        63: (0x80, 5, 2),
+        64: (0xC0, 5, 2),
+        95: (0xC0, 5, 2),
+        96: (0xC0, 5, 0),
+        128: (0xC0, 4, 0),
+        160: (0xC0, 3, 0),
+        256: (0xC0, 0, 0),
+        287: (0xC0, 0, 0),
+    }
     state = device.mac._state
     for n in range(289):
         if n in expected:
-            bits, dr, power = expected[n]
+            _bits, dr, power = expected[n]
             assert (state.dr, state.power) == (dr, power), n
             assert state.nb_trans == 2 and state.mask == 0xF8, n
         device.send(None, b"")
         if n in expected:
             assert device.sent[-1].phy[5] & 0xF0 == expected[n][0], n
-    assert state.nb_trans == 1 and state.mask == 0xFF
+    assert state.nb_trans == 1
+    assert state.mask == 0xFF
     device.send(rx1=net.down())
-    assert state.adr_count == 0 and state.dr == 0
+    assert state.adr_count == 0
+    assert state.dr == 0
     device.send()
     assert device.sent[-1].phy[5] & 0x40 == 0
 
@@ -338,7 +370,7 @@ def test_adr_back_off_step_by_step():
 
 
 def test_duty_cycle_over_any_hour():
-    device, net = joined(cf_list=b"")
+    device, _net = joined(cf_list=b"")
     start = device.now
     log = [(start - 4000, 1483)]
     for _ in range(60):
@@ -351,12 +383,13 @@ def test_duty_cycle_over_any_hour():
 
 
 def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
-    device, net = joined(cf_list=b"")
+    device, _net = joined(cf_list=b"")
     while not device.mac.wait_ms(device.now):
         device.run((SEND, 10, bytes(51), False))
     outcome = device.run((SEND, 10, bytes(51), False))
     fcnt = device.mac._state.fcnt_up
-    assert outcome.reason == reasons.DUTY and not outcome.sent
+    assert outcome.reason == reasons.DUTY
+    assert not outcome.sent
     wait = device.mac.wait_ms(device.now)
     assert 0 < wait < 4200000
     # deep sleep keeps the books, a power loss begins anew
@@ -392,11 +425,9 @@ def test_power_loss_at_each_put_never_repeats_a_counter():
             boots = 0
             puts = 0
             device = Device(flash)
-            net = None
             while len(seen) < 200:
                 event = (SEND, 10, b"x", False) if device.mac.joined else (JOIN,)
                 device.now += device.mac.wait_ms(device.now)
-                answered = False
                 step = event
                 lost = False
                 while step and not lost:
@@ -439,8 +470,10 @@ def test_restart_from_flash_skips_the_reserved_block_only():
         device.send()
     device.send(rx1=net.down(b"\x05\x13\xd2\xad\x84", 20, b"set"))
     again = Device(device.flash)
-    assert again.mac.joined and again.mac._state.fcnt_up == 64
-    assert again.mac._state.rx2_dr == 3 and again.mac._state.rx1_offset == 1
+    assert again.mac.joined
+    assert again.mac._state.fcnt_up == 64
+    assert again.mac._state.rx2_dr == 3
+    assert again.mac._state.rx1_offset == 1
     again.send(10, b"after")
     assert net.read(again.sent[-1].phy, 64)[3] == b"after"
     # what came before the power loss is not taken again
@@ -464,14 +497,20 @@ def test_deep_sleep_keeps_everything():
     device.send(rx1=None)
     before = device.mac.session()
     again = Device(device.flash, before, device.now)
-    assert again.mac.session() == before and again.mac._state.repeat and again.mac._state.owed == b"\x05\x07"
+    assert again.mac.session() == before
+    assert again.mac._state.repeat
+    assert again.mac._state.owed == b"\x05\x07"
     assert len(before) <= 400
 
 
 def test_session_is_never_longer_than_400_bytes():
     device, net = joined()
     state = device.mac._state
-    device.send(rx1=net.down(port=0, data=b"".join([bytes([7, i]) + hz(863100000 + 400000 * i) + b"\x50" for i in range(8, 16)])))
+    device.send(
+        rx1=net.down(
+            port=0, data=b"".join([bytes([7, i]) + hz(863100000 + 400000 * i) + b"\x50" for i in range(8, 16)])
+        )
+    )
     state.channels = [state.channels[0]] * 16
     state.owed = b"\x06\xff\x07" * 17
     device.mac._budget.slots.clear()

@@ -94,7 +94,8 @@ def play(number):
         if plain:
             check_down(mac, outcome, answer, plain)
         else:
-            assert outcome.received == [] and outcome.time is None
+            assert outcome.received == []
+            assert outcome.time is None
 
 
 def check_join(mac, answer, plain, told):
@@ -105,8 +106,12 @@ def check_join(mac, answer, plain, told):
     assert state.dev_addr == bytes(reversed(bytes.fromhex(plain["dev_addr"])))
     assert state.nwk_key.key.hex() == plain["nwk_skey"]
     assert state.app_key.key.hex() == plain["app_skey"]
-    assert state.rx_delay == 1 and state.rx1_offset == 0 and state.rx2_dr == 0
-    assert [c.frequency for c in state.channels if c] == [868100000, 868300000, 868500000] + [867100000 + 200000 * i for i in range(5)]
+    assert state.rx_delay == 1
+    assert state.rx1_offset == 0
+    assert state.rx2_dr == 0
+    assert [c.frequency for c in state.channels if c] == [868100000, 868300000, 868500000] + [
+        867100000 + 200000 * i for i in range(5)
+    ]
     assert state.mask == 0xFF
 
 
@@ -124,7 +129,9 @@ def check_down(mac, outcome, answer, plain):
     assert state.ack == (answer[0] == 0xA0)
     fopts = bytes.fromhex(plain["fopts"])
     if fopts[:1] == b"\x03":
-        assert state.dr == fopts[1] >> 4 and state.power == fopts[1] & 15 and state.nb_trans == 1
+        assert state.dr == fopts[1] >> 4
+        assert state.power == fopts[1] & 15
+        assert state.nb_trans == 1
     if fopts[:1] == b"\x02":
         assert mac.link == (fopts[1], fopts[2])
     if fopts[:1] == b"\x0d":

@@ -1,8 +1,8 @@
 """The other side, for the MAC's tests: join-accepts and downlinks as a network server builds them, and a device that is driven through exchanges."""
 
-from cryptolib import aes
 from struct import pack
 
+from cryptolib import aes
 from lorawan import eu868
 from lorawan.crypto import DOWN, UP, Key, crypt, data_mic, session_keys
 from lorawan.mac import CLOSED, ELAPSED, HEARD, JOIN, SEND, SENT, Done, Listen, Mac, Pause, Store, Transmit
@@ -12,7 +12,9 @@ JOIN_EUI = "70b3d57ed0000001"
 APP_KEY = "26bb77745b3181ebd862e6a7c213b480"
 NET_ID = b"\x13\0\0"
 DEV_ADDR = b"\x6e\x01\xe7\0"
-CF_LIST = b"".join([pack("<I", hz // 100)[:3] for hz in (867100000, 867300000, 867500000, 867700000, 867900000)]) + b"\0"
+CF_LIST = (
+    b"".join([pack("<I", hz // 100)[:3] for hz in (867100000, 867300000, 867500000, 867700000, 867900000)]) + b"\0"
+)
 AIR = {12: 1500, 11: 900, 10: 400, 9: 200, 8: 100, 7: 60}
 
 
@@ -70,7 +72,9 @@ class Device:
         self.now = now
         self.puts = 0
         self.entropy = entropy or Entropy()
-        self.mac = Mac(region, DEV_EUI, JOIN_EUI, APP_KEY, self.entropy, self.flash.get("nonce"), rtc or self.flash.get("session"))
+        self.mac = Mac(
+            region, DEV_EUI, JOIN_EUI, APP_KEY, self.entropy, self.flash.get("nonce"), rtc or self.flash.get("session")
+        )
         self.sent = []  # the last 40 Transmit actions
         self.heard = []  # the last 40 Listen actions
 
@@ -83,12 +87,14 @@ class Device:
                     self.flash[action.name] = action.data
                     self.puts += 1
                 elif isinstance(action, Transmit):
-                    self.sent = self.sent[-39:] + [action]
+                    self.sent.append(action)
+                    del self.sent[:-40]
                     self.now += AIR[action.sf]
                     event = (SENT, self.now * 1000)
                     window = 0
                 elif isinstance(action, Listen):
-                    self.heard = self.heard[-39:] + [action]
+                    self.heard.append(action)
+                    del self.heard[:-40]
                     self.now += 1000
                     window += 1
                     answer = rx1 if window == 1 else rx2
@@ -114,5 +120,7 @@ def joined(settings=0, rx_delay=1, cf_list=CF_LIST):
     """(Device, Network) just after a join."""
     device = Device()
     outcome = device.join(join_accept(1, settings, rx_delay, cf_list))
-    assert outcome.sent and outcome.reason == "" and device.mac.joined
+    assert outcome.sent
+    assert outcome.reason == ""
+    assert device.mac.joined
     return device, Network(0, 1)

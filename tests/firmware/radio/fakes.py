@@ -56,8 +56,9 @@ class Pin:
         self.level = level
         if self.on_set:
             self.on_set(level)
+        return None
 
-    def irq(self, handler, trigger):
+    def irq(self, handler, _trigger):
         self.handler = handler
 
     def rise(self):

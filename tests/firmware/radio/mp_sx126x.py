@@ -73,7 +73,7 @@ SETUP = [
 
 
 def test_transmission_of_a_join_request():
-    modem, spi, pins = chip()
+    modem, spi, _pins = chip()
     phy = bytes(range(23))
     modem.prepare_transmit(phy, 868100000, 12, 125000, 16)
     assert modem.resets == [0, 1]
@@ -100,7 +100,7 @@ def test_transmission_of_a_join_request():
 
 
 def test_setup_happens_once_until_sleep():
-    modem, spi, pins = chip()
+    modem, spi, _pins = chip()
     modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
     modem.prepare_receive(868100000, 7, 125000, 20)
     assert spi.log.count("897f") == 1
@@ -112,7 +112,7 @@ def test_setup_happens_once_until_sleep():
 
 
 def test_receive_window():
-    modem, spi, pins = chip()
+    modem, spi, _pins = chip()
     modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
     del spi.log[:]
     modem.prepare_receive(869525000, 12, 125000, 8)
@@ -133,15 +133,21 @@ def test_receive_window():
 
 
 def test_low_data_rate_only_from_sf11():
-    modem, spi, pins = chip()
+    modem, spi, _pins = chip()
     for sf, low in ((12, "01"), (11, "01"), (10, "00"), (7, "00")):
         modem.prepare_receive(868100000, sf, 125000, 8)
         assert "8b%02x0401%s" % (sf, low) in spi.log
 
 
 def test_power_of_each_step():
-    modem, spi, pins = chip()
-    for eirp, pa, drive in ((16, "0202", "16"), (14, "0202", "14"), (2, "0202", "08"), (18, "0203", "15"), (24, "0407", "16")):
+    modem, spi, _pins = chip()
+    for eirp, pa, drive in (
+        (16, "0202", "16"),
+        (14, "0202", "14"),
+        (2, "0202", "08"),
+        (18, "0203", "15"),
+        (24, "0407", "16"),
+    ):
         del spi.log[:]
         modem.prepare_transmit(b"a", 868100000, 7, 125000, eirp)
         assert "95%s0001" % pa in spi.log, (eirp, spi.log)
@@ -149,7 +155,7 @@ def test_power_of_each_step():
 
 
 def test_500_khz_erratum_clears_the_bit():
-    modem, spi, pins = chip()
+    modem, spi, _pins = chip()
     modem.prepare_transmit(b"a", 868100000, 7, 500000, 16)
     assert spi.registers[0x0889] & 4 == 0
 
@@ -168,7 +174,9 @@ def test_frame_is_read_where_the_chip_says():
     clock.sleep_us(7000)
     event = modem.poll()
     assert isinstance(event, Frame)
-    assert event.phy == b"abcd" and event.snr_db == -2 and event.rssi_dbm == -80
+    assert event.phy == b"abcd"
+    assert event.snr_db == -2
+    assert event.rssi_dbm == -80
     assert event.ticks_us == at, "the time of the interrupt, not of the look"
     assert "1e800000000000" in spi.log
 
@@ -222,7 +230,7 @@ def test_busy_is_waited_for():
 
 
 def test_device_errors_are_named():
-    modem, spi, pins = chip()
+    modem, spi, _pins = chip()
     spi.answers[0x17] = b"\x00\x20"
     assert "0x0020" in raised(lambda: modem.prepare_transmit(b"a", 868100000, 7, 125000, 16))
 
