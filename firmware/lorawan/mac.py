@@ -25,8 +25,8 @@ Listen = namedtuple("Listen", ("delay_us", "frequency", "sf", "bandwidth"))
 Pause = namedtuple("Pause", ("ms",))
 Done = namedtuple("Done", ("outcome",))
 # sent: the payload (or join-request) left; received: [(port, bytes)]; time: None or (GPS seconds, 1/256 s, ticks_us at the end of the uplink);
-# room: bytes free for the next payload
-Outcome = namedtuple("Outcome", ("sent", "reason", "received", "time", "room"))
+# room: bytes free for the next payload; downlink: a frame of the network came in its windows, with or without data
+Outcome = namedtuple("Outcome", ("sent", "reason", "received", "time", "room", "downlink"))
 
 JOIN, SEND, SENT, HEARD, CLOSED, FAILED, ELAPSED = "join", "send", "sent", "heard", "closed", "failed", "elapsed"
 _IDLE, _TX, _RX1, _RX2, _PAUSE = "idle", "tx", "rx1", "rx2", "pause"
@@ -240,6 +240,7 @@ class Mac:
         self._tries = 0
         self._asked = ()
         self._received = []
+        self._downlink = False
         self._time = None
 
     def _transmit(self, phy, now):
@@ -279,6 +280,7 @@ class Mac:
             state.count("join_nonce")
             return None
         join.accept(state, self._region, self._app_key, answer, self._dev_nonce)
+        self._downlink = True
         state.fcnt_reserved = FCNT_BLOCK
         state.join_after = 0
         nonces.join_nonce = answer.join_nonce
@@ -292,6 +294,7 @@ class Mac:
             if fault != "foreign":
                 state.count(fault)
             return None
+        self._downlink = True
         state.next_fcnt_down = down.fcnt + 1
         state.adr_count = 0
         state.ack = down.confirmed
@@ -320,7 +323,7 @@ class Mac:
         self._at = _IDLE
         actions = list(before)
         sent = self._sent and reason != reasons.ANSWERS
-        actions.append(Done(Outcome(sent, reason, self._received, self._time, self.room())))
+        actions.append(Done(Outcome(sent, reason, self._received, self._time, self.room(), self._downlink)))
         return actions
 
     def _keep(self):

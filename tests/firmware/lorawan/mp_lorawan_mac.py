@@ -228,7 +228,10 @@ def test_confirmed_both_ways():
     assert outcome.sent
     assert outcome.reason == reasons.SILENCE
     assert device.sent[-1].phy[0] == 0x80
-    assert device.send(confirmed=True, rx1=net.down(fctrl=0xA0)).reason == ""
+    assert not outcome.downlink
+    outcome = device.send(confirmed=True, rx1=net.down(fctrl=0xA0))
+    assert outcome.reason == ""
+    assert outcome.downlink
     assert device.send(confirmed=True, rx1=net.down(fctrl=0x80)).reason == reasons.SILENCE
     device.send(rx1=net.down(port=20, data=b"c", confirmed=True, fctrl=0x90))
     assert device.mac.pending
