@@ -78,6 +78,8 @@ def _bring() -> None:
     # Another set-up may have brought everything while this one waited.
     steps = _missing()
     packages = debian.missing(ALWAYS.union(*(step.tools for step in steps)))
+    if not steps and not packages:
+        return
     _announce(packages, steps)
     _check_room(steps)
     started = time.monotonic()
