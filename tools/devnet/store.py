@@ -40,7 +40,7 @@ CREATE TABLE device_keys (dev_eui TEXT PRIMARY KEY REFERENCES device ON DELETE C
   nwk_key TEXT, app_key TEXT, gen_app_key TEXT, created_ns INTEGER, updated_ns INTEGER);
 CREATE TABLE device_queue_item (arrival INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, dev_eui TEXT NOT NULL REFERENCES device
   ON DELETE CASCADE, f_port INTEGER, data BLOB, confirmed INTEGER, expires_ns INTEGER, pending INTEGER DEFAULT 0, f_cnt_down INTEGER,
-  applied INTEGER DEFAULT 0, flushed INTEGER DEFAULT 0);
+  flushed INTEGER DEFAULT 0);
 CREATE INDEX queue_of ON device_queue_item (dev_eui, arrival);
 CREATE TABLE api_key (id TEXT PRIMARY KEY, name TEXT, tenant_id TEXT, is_admin INTEGER, is_read_only INTEGER, created_ns INTEGER);
 CREATE TABLE radio (dev_eui TEXT PRIMARY KEY, join_nonce INTEGER DEFAULT 0, session TEXT, last_seen_ns INTEGER, margin INTEGER,
@@ -159,7 +159,7 @@ class Store:
         join_nonce, session, last_seen_ns, margin, battery = radio[0] if radio else (0, None, None, None, None)
         queue = self.rows(
             "SELECT id, f_port, data, confirmed, expires_ns, pending, f_cnt_down FROM device_queue_item "
-            "WHERE dev_eui = ? AND applied ORDER BY arrival",
+            "WHERE dev_eui = ? AND NOT flushed ORDER BY arrival",
             dev_eui,
         )
         return Device(
@@ -221,4 +221,3 @@ class Store:
             self.db.execute("UPDATE radio SET session = ? WHERE dev_eui = ?", (session, dev_eui))
         elif kind == "queue":
             self.db.execute("DELETE FROM device_queue_item WHERE dev_eui = ? AND flushed", (dev_eui,))
-            self.db.execute("UPDATE device_queue_item SET applied = 1 WHERE dev_eui = ?", (dev_eui,))

@@ -187,6 +187,29 @@ def test_rx_timing_setup_moves_the_windows():
     assert [i.delay_ns // 10**9 for i in second.downlinks[0].items] == [3, 4]  # and a downlink ends the repetitions
 
 
+@pytest.mark.parametrize(
+    ("fraction_ns", "byte"), [(0, 0), (3_906_249, 0), (3_906_250, 1), (500_000_000, 128), (999_999_999, 255)]
+)
+def test_device_time_is_the_uplinks_end_in_gps_time(fraction_ns, byte):
+    devnet = build(":memory:")
+    node = Node(devnet, DEV)
+    node.join()
+    time_ns = 1_483_228_800_000_000_000 + fraction_ns  # 2017-01-01T00:00:00Z, GPS 1167264018
+    node.now_ns = time_ns
+    answer = node.up(0, f_ctrl=0, f_opts=b"\x0d", time_ns=time_ns)
+    assert node.read(answer, 0)[1] == b"\x0d" + (1_167_264_018).to_bytes(4, "little") + bytes([byte]) + b"\6"
+
+
+@pytest.mark.parametrize("length", range(24))
+def test_a_frame_cut_short_is_nothing(length):
+    devnet = build(":memory:")
+    node = Node(devnet, DEV)
+    request = node.join_request(1)
+    assert node.air(request[:length] if length < 23 else request + b"\0") == ([], [])
+    node.join()
+    assert node.air(node.phy(0, bytes(12))[:length]) == ([], [])
+
+
 def test_the_status_interval_is_kept():
     devnet = build(":memory:")
     node = Node(devnet, DEV)
