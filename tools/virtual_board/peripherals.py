@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
+from functools import partial
+from typing import NamedTuple, NoReturn
 
 from . import protocol
 from .protocol import Record
@@ -18,8 +18,7 @@ _I2C = struct.Struct("<bbI")
 _UART = struct.Struct("<bbIHH")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """Answer to a request; `passed` is board µs from the request to the answer."""
 
     status: int = 0
@@ -31,8 +30,10 @@ _DONE = Reply()
 
 
 class Peripherals:
-    """`driven(pin)` gives the board's own output, `later(ns, action)` calls at a world time while this boot lives, `fault`
-    ends the run."""
+    """`driven(pin)` gives the board's own output, `later(ns, action)` calls at a world time while this boot lives.
+
+    `fault` ends the run.
+    """
 
     def __init__(
         self,
@@ -149,8 +150,7 @@ class Peripherals:
         if data:
             for line in self._wiring.uart:
                 if line.tx == uart.tx and line.baudrate == uart.baudrate:
-                    receive = line.device.receive
-                    self._later(sent, lambda: receive(data))
+                    self._later(sent, partial(line.device.receive, data))
         return Reply(payload=struct.pack("<I", -(-(sent - now) // 1000)), passed=-(-max(0, returns - now) // 1000))
 
     def _uart_any(self, record: Record) -> Reply:

@@ -90,6 +90,7 @@ class Process:
                 return records
 
     def send(self, data: bytes) -> None:
+        """Hands over an answer."""
         try:
             self._socket.sendall(data)
         except ConnectionError:
@@ -101,7 +102,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def reap(self, wait: bool) -> bool:
+    def reap(self, *, wait: bool) -> bool:
         """Collects the ended process; False: not yet gone."""
         try:
             return os.waitpid(self.pid, 0 if wait else os.WNOHANG)[0] != 0

@@ -32,8 +32,11 @@ class Wire:
 
 
 class Uart:
-    """An open UART. The driver empties the FIFO into the ring buffer while there is room; when both are full the next byte
-    resets the FIFO (ESP-IDF uart.c, UART_INTR_RXFIFO_OVF), so the newest 128 bytes are lost, not the oldest."""
+    """An open UART.
+
+    The driver empties the FIFO into the ring buffer while there is room; when both are full the next byte resets the
+    FIFO (ESP-IDF uart.c, UART_INTR_RXFIFO_OVF), so the newest 128 bytes are lost, not the oldest.
+    """
 
     def __init__(
         self, now: int, tx: int, rx: int, baudrate: int, rx_size: int, tx_size: int, wire: Wire | None
@@ -97,8 +100,11 @@ class Uart:
         return self._wire.coming[missing - 1][0]
 
     def write(self, now: int, data: bytes) -> tuple[int, int]:
-        """Queues bytes to send: returns the world time of the last stop bit and of the moment at which all fit in the
-        driver's buffer and the FIFO, when the call returns."""
+        """Queues bytes to send.
+
+        Returns the world time of the last stop bit and of the moment at which all fit in the driver's buffer and the
+        FIFO, when the call returns.
+        """
         step = byte_ns(self.baudrate)
         self.sent_by = max(now, self.sent_by) + step * len(data)
         return self.sent_by, max(now, self.sent_by - step * (self._tx_size + _FIFO))

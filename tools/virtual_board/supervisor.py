@@ -42,10 +42,14 @@ class Supervisor:
         micropython: Path = MICROPYTHON,
         cache: Path = CACHE,
         timeout: float = 20.0,
+        *,
         start_ahead: bool = True,
     ) -> None:
-        """`timeout`: s of wall time after which a silent board is an error. `start_ahead`: a sleeping board's next process is
-        started at once and waits, with nothing of its boot known to it (about 3 MB each): no run depends on it."""
+        """`timeout`: s of wall time after which a silent board is an error.
+
+        `start_ahead`: a sleeping board's next process is started at once and waits, with nothing of its boot known to
+        it (about 3 MB each): no run depends on it.
+        """
         if not micropython.exists():
             raise BoardError(f"{micropython}: no MicroPython there; `make setup` builds it")
         self.clock = clock
@@ -69,8 +73,11 @@ class Supervisor:
         crystal_ppb: int | None = None,
         sleep_clock_ppm: Callable[[int], int] | None = None,
     ) -> Board:
-        """A board without power. `crystal_ppb`: error of its clock while awake, `sleep_clock_ppm(world ns)`: asleep, positive
-        is fast; both from the seed unless given. `number` orders what boards do at one instant."""
+        """A board without power.
+
+        `crystal_ppb`: error of its clock while awake, `sleep_clock_ppm(world ns)`: asleep, positive is fast; both
+        from the seed unless given. `number` orders what boards do at one instant.
+        """
         if any(board.number == number for board in self.boards):
             raise BoardError(f"board {number}: the number is taken; give each board its own")
         draw = hashlib.sha256(f"{self.seed}/{dev_eui}/clocks".encode()).digest()
@@ -99,7 +106,7 @@ class Supervisor:
         process.kill()
         self._zombies.append(process)
 
-    def computing(self, board: Board, on: bool) -> None:
+    def computing(self, board: Board, *, on: bool) -> None:
         """Whether the world must wait for the board's next message before it moves."""
         if on:
             self._computing[board.number] = board

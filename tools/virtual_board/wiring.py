@@ -9,6 +9,8 @@ its exact world time (`host.now`), `power(False)` at a power cut. Deep sleep is 
 output of the board that is not held floats (an `output(pin, None)`, a deselected chip).
 """
 
+# ruff: noqa: FBT001  a level, a supply, a chip select are on or off
+
 from __future__ import annotations
 
 import random
@@ -58,8 +60,11 @@ class Host(Protocol):
         """What the board itself drives on `pin`; `None` for an input, a released open drain, a sleeping or powerless board."""
 
     def send(self, rx_pin: int, data: bytes) -> int:
-        """Bytes start on the serial line into the board's `rx_pin` now, or behind those still under way, 10 bits each at
-        the line's baud rate. Returns the world time in ns of the last stop bit. Lost where no UART listens."""
+        """Bytes start on the serial line into the board's `rx_pin` now, or behind those still under way.
+
+        10 bits each at the line's baud rate. Returns the world time in ns of the last stop bit. Lost where no UART
+        listens.
+        """
 
     def random(self, name: str) -> random.Random:
         """A generator of the model's own, seeded by the world's seed, the board and `name`; a new one each call."""
@@ -75,8 +80,11 @@ class Device(Protocol):
         """Called once, before anything else. Keep the host; drive no pin yet."""
 
     def power(self, on: bool) -> None:
-        """The board's supply came up or went away; all state in the device is lost then, and it lets go of its pins
-        (a contact or a button, which needs no supply, does not)."""
+        """The board's supply came up or went away.
+
+        All state in the device is lost then, and it lets go of its pins (a contact or a button, which needs no
+        supply, does not).
+        """
 
 
 class SpiDevice(Device, Protocol):
@@ -86,16 +94,22 @@ class SpiDevice(Device, Protocol):
         """NSS fell (`True`) or rose or was let go (`False`)."""
 
     def transfer(self, mosi: bytes, baudrate: int, mode: int) -> bytes:
-        """Bytes clocked while selected; returns as many on MISO. Called at the time of the first bit; the board goes on
-        8·len/baudrate later. One NSS frame may come in several transfers. `mode` is 2·polarity + phase."""
+        """Bytes clocked while selected; returns as many on MISO.
+
+        Called at the time of the first bit; the board goes on 8·len/baudrate later. One NSS frame may come in several
+        transfers. `mode` is 2·polarity + phase.
+        """
 
 
 class I2cDevice(Device, Protocol):
     """A chip at one address of an I²C bus."""
 
     def write(self, data: bytes, stop: bool) -> int | None:
-        """A write addressed to the device, called at its start. Returns how many bytes it acknowledged; `None` when it
-        did not even acknowledge its address. `stop` is False when a repeated start follows."""
+        """A write addressed to the device, called at its start.
+
+        Returns how many bytes it acknowledged; `None` when it did not even acknowledge its address. `stop` is False
+        when a repeated start follows.
+        """
 
     def read(self, length: int, stop: bool) -> bytes | None:
         """A read of `length` bytes, called at its start; returns exactly so many, `None` when the address is not acknowledged."""

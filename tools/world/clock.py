@@ -27,6 +27,7 @@ class Event:
 
     @property
     def cancelled(self) -> bool:
+        """Taken back, or has happened."""
         return self._action is None
 
     def cancel(self) -> None:
@@ -34,6 +35,7 @@ class Event:
         self._action = None
 
     def happen(self) -> None:
+        """Does it; for the clock."""
         action, self._action = self._action, None
         if action is not None:
             action()
@@ -47,6 +49,7 @@ class Clock:
         self.now = start
         self._wall = wall
         self._paced = False
+        self._end = start  # of the run under way
         self._queue: list[tuple[int, int, int, Event]] = []
         self._sequence = 0
         self._barriers: list[Action] = []
@@ -68,11 +71,13 @@ class Clock:
         return self.at(self.now + delay, action, rank)
 
     def add_barrier(self, barrier: Action) -> None:
-        """Calls `barrier` before each step: it returns once nobody it stands for can still ask for something earlier than
-        what is already in the queue."""
+        """Calls `barrier` before each step.
+
+        It returns once nobody it stands for can still ask for something earlier than what is already in the queue.
+        """
         self._barriers.append(barrier)
 
-    def pace(self, on: bool) -> None:
+    def pace(self, on: bool) -> None:  # noqa: FBT001  on or off
         """Paced, the world holds when it is ahead of the wall clock and runs as fast as it can when it is behind."""
         self._paced = on
 
@@ -87,11 +92,29 @@ class Clock:
             heapq.heappop(queue)
         return queue[0][0] if queue else None
 
+    def step_to(self, when: int) -> bool:
+        """For an event that goes on at `when` (ns).
+
+        Moves the clock there if nothing else would happen before, which spares the queue. False: ask for it with
+        `at`.
+        """
+        if self._paced or when > self._end:
+            return False
+        upcoming = self.next_event()
+        if upcoming is not None and upcoming <= when:
+            return False
+        self.now = when
+        return True
+
     def run_until(self, end: int) -> bool:
-        """Runs all events up to and including world time `end` and leaves `now` there. False: `interrupt` ended it sooner;
-        `now` is then the last event's time or, where the world was holding, the wall clock's."""
+        """Runs all events up to and including world time `end` and leaves `now` there.
+
+        False: `interrupt` ended it sooner; `now` is then the last event's time or, where the world was holding, the
+        wall clock's.
+        """
         if end < self.now:
             raise ValueError(f"cannot run back to {end} ns: the world is at {self.now} ns")
+        self._end = end
         while not self._interrupted.is_set():
             for barrier in self._barriers:
                 barrier()

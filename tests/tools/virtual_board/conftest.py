@@ -21,12 +21,12 @@ class Bench:
         self.clock = Clock(START)
         self.supervisor = Supervisor(self.clock, seed, **options)
 
-    def board(self, main, wiring=None, files=None, power=True, **options):
+    def board(self, main, wiring=None, files=None, *, power=True, **options):
         number = len(self.supervisor.boards)
         image = self.folder / f"board{number}.img"
         build_image(image, {"main.py": textwrap.dedent(main).encode()} | (files or {}))
         options.setdefault("crystal_ppb", 0)
-        options.setdefault("sleep_clock_ppm", lambda when: 0)
+        options.setdefault("sleep_clock_ppm", lambda _when: 0)
         board = self.supervisor.add(number, f"70b3d57ed00000{number:02x}", wiring or Wiring(), image, **options)
         if power:
             board.power_on()

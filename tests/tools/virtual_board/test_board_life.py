@@ -1,5 +1,7 @@
 """Boots, sleeps, resets, power cuts; what survives which of them."""
 
+# ruff: noqa: ARG002  models take what the wires carry
+
 import os
 import signal
 import subprocess
@@ -47,7 +49,7 @@ def test_a_power_cut_loses_rtc_memory_and_time_and_keeps_flash(bench):
 
 
 def test_the_sleep_clock_error_moves_the_wake_and_the_rtc_does_not_know(bench):
-    board = bench.board(SLEEPER.replace("10000", "1000000"), sleep_clock_ppm=lambda when: 50_000)
+    board = bench.board(SLEEPER.replace("10000", "1000000"), sleep_clock_ppm=lambda _when: 50_000)
     start = bench.clock.now
     bench.run(1)
     while board.wakes == 1:
@@ -171,7 +173,7 @@ def test_a_torn_program_operation_leaves_littlefs_with_the_old_file(bench):
         assert board.state == "asleep"
     else:
         pytest.fail("forty cuts and still no run without one")
-    assert seen == {"non", "old", "new"} or seen == {"non", "old"}
+    assert {"non", "old"} <= seen
 
 
 def test_flash_programming_only_clears_bits(bench):

@@ -1,5 +1,7 @@
 """The stand-ins against models of a few lines: names, arguments, errors and limits of the ESP32 port."""
 
+# ruff: noqa: ARG002  models take what the wires carry
+
 import ast
 import re
 
@@ -37,7 +39,9 @@ def test_both_sides_of_the_protocol_have_the_same_words():
     for name, value in words.items():
         mine = getattr(protocol, name)
         assert (mine if isinstance(value, int) else mine.format) == value, name
-    assert set(protocol.NAMES.values()) == {name for name, value in words.items() if isinstance(value, int)} - {"REQUEST"}
+    assert set(protocol.NAMES.values()) == {name for name, value in words.items() if isinstance(value, int)} - {
+        "REQUEST"
+    }
 
 
 def raises(bench, *statements):
@@ -250,7 +254,8 @@ class Listener(Model):
 
 def test_driving_against_a_device_ends_the_run(bench):
     bench.board(
-        "import time\nfrom machine import Pin\nPin(5, Pin.OUT, value=1)\ntime.sleep(1)\n", Wiring(others=[Toggler(5, (600, 0))])
+        "import time\nfrom machine import Pin\nPin(5, Pin.OUT, value=1)\ntime.sleep(1)\n",
+        Wiring(others=[Toggler(5, (600, 0))]),
     )
     with pytest.raises(BoardError, match="pin 5"):
         bench.run(5)
@@ -337,7 +342,7 @@ def test_light_sleep_goes_on_in_the_same_process_and_pins_alone_do_not_wake_it(b
         print(time.ticks_ms(), time.time())
         """,
         Wiring(others=[Toggler(5, (0, 1), (1000, 0), (3000, 1))]),
-        sleep_clock_ppm=lambda when: 0,
+        sleep_clock_ppm=lambda _when: 0,
     )
     assert lines == ["2000 1", "3000 3"]
 
@@ -381,7 +386,11 @@ def test_spi_takes_its_bit_time_and_frames_by_chip_select(bench):
     assert lines[1] == r"bytearray(b'\x02\x03') b'\x04'"
     # 80 MHz / 43; 8000 bits, the driver's share and one ticks call
     assert int(lines[2]) == -(-8000 * 1_000_000 // (80_000_000 // 43)) + 15 + 2
-    assert [entry for entry in echo.seen if entry[0] == "select"] == [("select", False), ("select", True), ("select", False)]
+    assert [entry for entry in echo.seen if entry[0] == "select"] == [
+        ("select", False),
+        ("select", True),
+        ("select", False),
+    ]
     assert echo.seen[2][:3] == (b"\x01\x02", 80_000_000 // 43, 0)
 
 
@@ -501,7 +510,9 @@ def test_uart_overflows_as_the_driver_does_and_another_rate_hears_nothing(bench)
         """
     # 256 in the ring buffer, 128 in the FIFO; byte 384 resets the FIFO, which then holds 384..449.
     data = bytes(range(256)) + bytes(value % 251 for value in range(194))
-    assert bench.says(source.format(rate=9600), uart(Talker(data))) == [f"({256 + 450 - 384}, 255, {data[384]}, {data[449]})"]
+    assert bench.says(source.format(rate=9600), uart(Talker(data))) == [
+        f"({256 + 450 - 384}, 255, {data[384]}, {data[449]})"
+    ]
     assert bench.says(source.format(rate=4800), uart(Talker(data))) == ["None"]
 
 
@@ -553,7 +564,14 @@ def test_nvs_keeps_what_was_committed(bench):
     board.power_cut()
     board.power_on()
     bench.run(5)
-    assert board.log().splitlines() == ["-4354", "-4354", "-4364", r"-5 3 b'abc\x00\x00\x00\x00\x00\x00\x00'", "-4354", "-4364"]
+    assert board.log().splitlines() == [
+        "-4354",
+        "-4354",
+        "-4364",
+        r"-5 3 b'abc\x00\x00\x00\x00\x00\x00\x00'",
+        "-4354",
+        "-4364",
+    ]
 
 
 def test_entropy_differs_by_board_and_boot_and_never_comes_from_the_host(bench, tmp_path):
@@ -596,6 +614,6 @@ def test_aes_costs_its_blocks_and_unique_id_is_the_mac_of_the_eui(bench):
 
 
 def test_every_cost_is_used():
-    names = re.findall(r"^([A-Z_0-9]+) = ", (STAND_INS / "costs.py").read_text(), re.M)
+    names = re.findall(r"^([A-Z_0-9]+) = ", (STAND_INS / "costs.py").read_text(), re.MULTILINE)
     text = "".join(path.read_text() for path in STAND_INS.glob("*.py"))
     assert [name for name in names if f"costs.{name}" not in text] == []

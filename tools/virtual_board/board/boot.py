@@ -3,6 +3,8 @@
 Run as `micropython -X heapsize=... -m boot IMAGE BYTES` with MICROPYPATH on the compiled stand-ins and the socket as fd 3.
 """
 
+# ruff: noqa: D102, D103, SIM115  the image stays open until the process ends
+
 import gc
 import os
 import random
@@ -23,8 +25,11 @@ _BLOCK = 4096
 
 
 class Flash:
-    """Block device over the image file (protocol of vfs.AbstractBlockDev, extended interface). Reads go to the file, what
-    changes it is asked of the world, which keeps the counts and may cut the power in the midst of it."""
+    """Block device over the image file (protocol of vfs.AbstractBlockDev, extended interface).
+
+    Reads go to the file, what changes it is asked of the world, which keeps the counts and may cut the power in the
+    midst of it.
+    """
 
     def __init__(self, path: str, size: int) -> None:
         self._file = open(path, "rb")

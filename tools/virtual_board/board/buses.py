@@ -1,5 +1,7 @@
 """SPI, I2C, UART and ADC of the ESP32-S3, one request a bus transaction."""
 
+# ruff: noqa: A002, ARG002, D101, D102  arguments and members are the port's, its manual describes them
+
 from struct import pack, unpack
 
 import costs

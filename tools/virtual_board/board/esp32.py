@@ -1,38 +1,40 @@
 """`esp32` of the MicroPython port, what the firmware of an ESP32-S3 node needs: wake-up sources, NVS, temperature."""
 
+# ruff: noqa: D102, D103  members are the port's, its manual describes them
+
 from struct import pack, unpack
 
 import costs
 import link
-import machine
 import wire
+from pins import rtc_pin, sources
 
 WAKEUP_ALL_LOW = False
 WAKEUP_ANY_HIGH = True
 
+_SLEEP = 2  # machine.SLEEP and machine.DEEPSLEEP
+_DEEPSLEEP = 4
 # ESP-IDF nvs.h
 _LONG = -0x1109
 
 
 def wake_on_ext0(pin=-1, level=None) -> None:
     """`pin`: a Pin or number that wakes at `level`; None takes it off. What is not given stays as it was."""
-    sources = machine.sources
     if pin is None:
         sources.ext0_pin = -1
     elif pin != -1:
-        sources.ext0_pin = machine.rtc_pin(pin)
+        sources.ext0_pin = rtc_pin(pin)
     if level is not None:
         sources.ext0_level = 1 if level else 0
-    sources.ext0_types = machine.SLEEP | machine.DEEPSLEEP
+    sources.ext0_types = _SLEEP | _DEEPSLEEP
 
 
 def wake_on_ext1(pins=None, level=None) -> None:
     """`pins`: tuple or list, `level`: WAKEUP_ALL_LOW or WAKEUP_ANY_HIGH."""
-    sources = machine.sources
     if pins is not None:
         mask = 0
         for pin in pins:
-            mask |= 1 << machine.rtc_pin(pin)
+            mask |= 1 << rtc_pin(pin)
         sources.ext1_pins = mask
     if level is not None:
         sources.ext1_high = 1 if level else 0

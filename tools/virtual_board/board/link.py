@@ -1,5 +1,7 @@
 """The board's line to the world and its clock: every other stand-in goes through here. Protocol: wire.py."""
 
+# ruff: noqa: D103, SIM115  the line stays open until the process ends
+
 import sys
 from struct import calcsize, pack, pack_into, unpack, unpack_from
 
@@ -132,8 +134,10 @@ def _edge(pin: int, level: int) -> None:
 
 
 def run_handlers() -> None:
-    """Interrupt handlers, one after the other in the order of their edges; one that raises is printed and gone on from, as
-    the scheduler of MicroPython does."""
+    """Interrupt handlers, one after the other in the order of their edges.
+
+    One that raises is printed and gone on from, as the scheduler of MicroPython does.
+    """
     global _handling
     if _handling or _masked:
         return

@@ -3,20 +3,16 @@
 Names, arguments and errors follow ports/esp32 of MicroPython 1.25; an argument that the port does not know fails here too.
 """
 
+# ruff: noqa: A002, D102, D103, F401  names and members are the port's, its manual describes them
+
 import time
 from struct import pack
 
 import costs
 import link
 import wire
-from buses import ADC as ADC
-from buses import I2C as I2C
-from buses import SPI as SPI
-from buses import UART as UART
-from buses import SoftI2C as SoftI2C
-from pins import Pin as Pin
-from pins import Signal as Signal
-from pins import pin_number, rtc_pin, sources
+from buses import ADC, I2C, SPI, UART, SoftI2C
+from pins import Pin, Signal, sources
 
 SLEEP = 2
 DEEPSLEEP = 4
@@ -43,7 +39,7 @@ class RTC:
     """The real-time clock: it runs on through deep sleep and resets, and starts at 2000-01-01 when power comes."""
 
     def datetime(self, date=None):
-        """(year, month, day, weekday, hour, minute, second, microsecond)"""
+        """(year, month, day, weekday, hour, minute, second, microsecond)."""
         if date is None:
             us = link.rtc()
             year, month, day, hour, minute, second, weekday, _ = time.gmtime(us // 1000000)
@@ -75,7 +71,7 @@ class WDT:
 
     def __init__(self, id: int = 0, timeout: int = 5000) -> None:
         if id != 0:
-            raise ValueError()
+            raise ValueError
         if timeout <= 0:
             raise ValueError("WDT timeout too short")
         link.post(wire.WDT, 0, timeout)

@@ -1,5 +1,7 @@
 """`os` of the ESP32 port: the file system, and random bytes from the board's own entropy."""
 
+# ruff: noqa: D103, F401  what the board's os has beside files' own
+
 from hashlib import sha256
 
 import costs

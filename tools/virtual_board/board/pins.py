@@ -1,5 +1,7 @@
 """Pins of the ESP32-S3: `Pin`, `Signal` and the wake-up sources."""
 
+# ruff: noqa: A002, ARG002, ARG004, D101, D102, SLF001  arguments and members are the port's, its manual describes them
+
 import costs
 import link
 import wire

@@ -1,9 +1,10 @@
 """`random`, started from the board's entropy and never from the host's."""
 
+# ruff: noqa: F401  the interpreter's own generator
+
 import os
 
-from urandom import choice, getrandbits, randint, randrange, uniform
-from urandom import random as random
+from urandom import choice, getrandbits, randint, random, randrange, uniform
 from urandom import seed as _seed
 
 

@@ -1,8 +1,10 @@
 """`time` of the ESP32 port on the world's clock: epoch 2000, whole seconds, ticks wrapping at 2**30."""
 
+# ruff: noqa: D103, F401  functions are the port's, its manual describes them
+
 import costs
 import link
-from utime import ticks_diff as ticks_diff  # pure arithmetic on 32 bits: the interpreter's own
+from utime import ticks_diff  # pure arithmetic on 32 bits: the interpreter's own
 
 _PERIOD = 0x40000000
 _DAYS = b"\x1f\x1c\x1f\x1e\x1f\x1e\x1f\x1f\x1e\x1f\x1e\x1f"
@@ -34,8 +36,7 @@ def sleep(seconds: float) -> None:
 
 
 def sleep_ms(ms: int) -> None:
-    if ms < 0:
-        ms = 0
+    ms = max(ms, 0)
     link.spend(costs.TICKS)
     link.wait(1000 * ms)
 
@@ -60,7 +61,7 @@ def _leap(year: int) -> bool:
 
 
 def gmtime(secs=None):
-    """(year, month, day, hour, minute, second, weekday, yearday)"""
+    """(year, month, day, hour, minute, second, weekday, yearday)."""
     seconds = time() if secs is None else int(secs)
     days = seconds // 86400
     seconds -= days * 86400
