@@ -41,7 +41,7 @@ _STICKY = (
     RX_PARAM_SETUP,
     RX_TIMING_SETUP,
     DL_CHANNEL,
-)  # answered in every uplink until a downlink comes (5.4, 5.7, 5.8)
+)  # answered in every uplink until a downlink comes (5.4, 5.6, 5.7)
 _KEEP = 15  # a data rate or power of 15 means: as it was
 
 
@@ -134,7 +134,7 @@ class Commands:
                 answers += bytes([RX_TIMING_SETUP])
             elif cid == DL_CHANNEL:
                 answers += bytes([DL_CHANNEL, self._dl_channel(body)])
-            # TX_PARAM_SETUP: not for EU868, dropped without an answer (5.9; RP002-1.0.3, 2.4.3)
+            # TX_PARAM_SETUP: not for EU868, dropped without an answer (5.8; RP002-1.0.3, 2.4)
         if answers:
             self._state.owed = fitting(self._state.owed + answers, MAX_OWED)
             self._state.repeat = False
@@ -200,7 +200,7 @@ class Commands:
         return hz_ok | dr_ok << 1
 
     def _dl_channel(self, body):
-        """Bits: 0 frequency, 1 the uplink channel exists (5.8)."""
+        """Bits: 0 frequency, 1 the uplink channel exists (5.6)."""
         index, hz = body[0], frequency(body[1:4])
         channel = self._state.channels[index] if index < len(self._state.channels) else None
         hz_ok, exists = self._receivable(hz), channel is not None
