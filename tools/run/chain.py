@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -78,9 +78,9 @@ class Chain:
             # Before the publisher's end in the order of stopping: what was published still reaches the spool.
             self._parts.callback(self.stop_gateway)
         command = [sys.executable, "-m", "vigie", "--settings", str(self.var.settings_file), "run"]
-        self._gateway = servers.Server(
-            "gateway", servers.folder(self.var.folder / "gateway"), command, stop_signal=servers.SIGTERM
-        )
+        folder = self.var.folder / "gateway"
+        folder.mkdir(exist_ok=True)
+        self._gateway = servers.Server("gateway", folder, command, stop_signal=signal.SIGTERM)
         self._gateway.await_ready(lambda: servers.answers(f"http://127.0.0.1:{self._http_port}/readyz"))
         self._say(f"  the gateway is ready, its metrics at {self.metrics_url}")
 
@@ -163,8 +163,3 @@ path = "gateway/spool.sqlite"
 port = {self._http_port}
 """
         self.var.settings_file.write_text(rows)
-
-
-def now() -> int:
-    """The wall clock in ns."""
-    return time.time_ns()

@@ -44,13 +44,22 @@ class Server:
         self.folder = folder
         self.log_path = folder / f"{name}.log"
         self._stop_signal = stop_signal
+        if not os.access(command[0], os.X_OK):
+            raise Problem(f"{name}: {command[0]} is not there or cannot be run; run `make setup`")
         log: IO[bytes]
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             try:
-                # A session of its own: Ctrl-C at the terminal must not reach it before the gateway has stopped.
+                # A session of its own: Ctrl-C at the terminal must not reach it before the gateway has stopped. The death
+                # signal: when we are killed, it ends too, and the next run finds neither its port nor its files taken.
+                until_we_die = ["setpriv", "--pdeathsig", stop_signal.name.removeprefix("SIG")]
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, start_new_session=True
+                    [*until_we_die, *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=folder,
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise Problem(f"{name}: {command[0]}: {error.strerror}; run `make setup`") from None
@@ -129,7 +138,7 @@ class InfluxDB:
         """None, or why it is not."""
         if not self.server.running():
             return "ended"
-        return None if _answers(f"{self.url}/health") else "does not answer /health"
+        return None if answers(f"{self.url}/health") else "does not answer /health"
 
     def stop(self) -> None:
         """SIGINT: influxd does not catch SIGTERM, which would end it at once."""
@@ -159,7 +168,7 @@ def free_port() -> int:
 
 def start_mosquitto(folder: Path, port: int = 0, program: Path = places.MOSQUITTO) -> Mosquitto:
     """A broker with the project's settings, its store in `folder`; port 0 takes a free one."""
-    port = _claim("mosquitto", port)
+    port = claim_port("mosquitto", port)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "mosquitto.conf"
     config.write_text(_mosquitto_config(folder, port), encoding="utf-8")
@@ -170,13 +179,13 @@ def start_mosquitto(folder: Path, port: int = 0, program: Path = places.MOSQUITT
 
 def start_influxdb(folder: Path, port: int = 0, program: Path = places.INFLUXD) -> InfluxDB:
     """InfluxDB with its data in `folder`; port 0 takes a free one."""
-    port = _claim("influxd", port)
+    port = claim_port("influxd", port)
     folder.mkdir(parents=True, exist_ok=True)
     command = [str(program), "--http-bind-address", f"{_HOST}:{port}", "--bolt-path", str(folder / "influxd.bolt")]
     command += ["--sqlite-path", str(folder / "influxd.sqlite"), "--engine-path", str(folder / "engine")]
     server = Server("influxd", folder, [*command, "--reporting-disabled"], stop_signal=signal.SIGINT)
     url = f"http://{_HOST}:{port}/health"
-    server.await_ready(lambda: _answers(url))
+    server.await_ready(lambda: answers(url))
     return InfluxDB(server, port)
 
 
@@ -280,7 +289,7 @@ def _mosquitto_config(folder: Path, port: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _claim(name: str, port: int) -> int:
+def claim_port(name: str, port: int) -> int:
     """`port` if it is free on loopback, a free one for 0; Problem where another program has it."""
     if port == 0:
         return free_port()
@@ -304,7 +313,8 @@ def _listening(port: int) -> bool:
         return False
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET of `url` is answered with 200."""
     try:
         with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:  # noqa: S310 - a loopback address of our own
             return bool(answer.status == 200)

@@ -108,7 +108,7 @@ class City:
         heard = tuple(
             Heard(each.gateway_id, each.rssi_dbm, each.snr_db, each.uplink_id, each.context) for each in receptions
         )
-        uplink = Uplink(what.payload, what.freq_hz, what.bandwidth_hz, what.spreading_factor, heard, end)
+        uplink = Uplink(what.payload, frame.channel_hz, what.bandwidth_hz, what.spreading_factor, heard, end)
         self.clock.at(end + DEDUPLICATION, lambda: self._collected(uplink), _RANK)
 
     def _collected(self, uplink: Uplink) -> None:
