@@ -3,8 +3,8 @@
 Three records at fixed places, each with its own seal, so that a wake on the contact touches only the first:
 
     0      core   (keep/core.py)      clock, contact, count, next wake
-    192    past   (keep/days.py, node/samples of a bin or an air node)   what was measured and may still have to be sent
-    1088   work   (keep/work.py)      schedule, LoRaWAN session, figures for the health report
+    192    work   (keep/work.py)      agenda, LoRaWAN session, figures for the health report
+    768    past   (keep/days.py of a meter, keep/ring.py of a bin or an air node)   what may still have to be sent
 
 Worst moment: a reset in the middle of a write tears a record; its seal tells, and what follows is as after a power loss.
 """
@@ -16,8 +16,8 @@ from machine import RTC
 from keep.record import HEAD_BYTES, seal, unseal
 
 SIZE = 2048
-CORE, PAST, WORK = 0, 192, 1088
-_ENDS = {CORE: PAST, PAST: WORK, WORK: SIZE}
+CORE, WORK, PAST = 0, 192, 768
+_ENDS = {CORE: WORK, WORK: PAST, PAST: SIZE}
 
 
 def now():
@@ -30,8 +30,6 @@ class Memory:
 
     def __init__(self):
         self._data = bytearray(RTC().memory())
-        if len(self._data) != SIZE:
-            self._data = bytearray(SIZE)
 
     def get(self, place, version):
         """The body at `place`, or None."""
@@ -42,7 +40,9 @@ class Memory:
         record = seal(version, body)
         if place + len(record) > _ENDS[place]:
             raise ValueError("RTC record at {} is {} bytes too long".format(place, place + len(record) - _ENDS[place]))
-        self._data[place : place + len(record)] = record
+        if place > len(self._data):
+            self._data += bytes(place - len(self._data))
+        self._data[place : place + len(record)] = record  # grows, if it was the last
 
     def save(self):
         """From here the records survive deep sleep."""

@@ -1,5 +1,6 @@
 """The application, one longer wake: sample, join, send what is due, obey the clock, sleep."""
 
+import gc
 import time
 
 from machine import ADC, WDT, Pin
@@ -232,9 +233,11 @@ class Node:
 
     def _open_link(self):
         if self.link is None:
+            gc.collect()  # code is loaded into a heap without holes
             from node.link import Link
 
             self.link = Link(self)
+            gc.collect()
 
     def _join(self):
         self.link.join()
@@ -272,11 +275,12 @@ class Node:
         if outcome is not None and not outcome.sent:
             return self._postpone(outcome)
         if self.core.clock.known:
-            self._next_report()
+            self._next_report(0 if self.work.report == NEVER else self.work.report)
         return None
 
-    def _next_report(self):
-        utc = self.core.clock.now(now())
+    def _next_report(self, sent=0):
+        """The report after now, and after the one due at `sent`: a clock that was just set back does not repeat it."""
+        utc = max(sent, self.core.clock.now(now()))
         offset = schedule.report_offset(self.settings.dev_eui, self.kind)
         self.work.report = schedule.following(utc, schedule.REPORT_EVERY[self.kind], offset)
 
@@ -337,5 +341,5 @@ class Node:
                 sample.append(rtc + clock.rtc_span(schedule.following(utc, DAY_MS, 1_000) - utc))
         elif self.kind == "meter":
             send.append(work.moment_at)
-        self.core.wake_at = min([max(min(send), work.join_at), *sample])
+        self.core.wake_at = min([max(min(send), work.join_at)] + sample)
         return self.core.wake_at

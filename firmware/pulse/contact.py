@@ -14,8 +14,8 @@ _SAMPLE_MS = 10
 
 
 def pin(number):
-    """The contact's pin as an input."""
-    return Pin(number, Pin.IN, Pin.PULL_UP)
+    """The contact's pin as an input, let go from the hold of the last sleep."""
+    return Pin(number, Pin.IN, Pin.PULL_UP, hold=False)
 
 
 def settled(contact):
@@ -42,9 +42,10 @@ def closings(was_closed, woke_by_contact, closed):
 def arm(number, closed):
     """Deep sleep ends when the contact leaves its state, so that one that rests closed lets the board sleep.
 
-    EXT0 keeps the RTC peripherals and with them the pull-up powered (ESP32-S3 technical reference, RTC GPIO); EXT1 would not.
+    Pulls end with the chip's own power in deep sleep; a held RTC pin keeps its pull-up (ESP-IDF, RTC GPIO hold).
     """
-    esp32.wake_on_ext0(pin(number), esp32.WAKEUP_ANY_HIGH if closed else esp32.WAKEUP_ALL_LOW)
+    held = Pin(number, Pin.IN, Pin.PULL_UP, hold=True)
+    esp32.wake_on_ext0(held, esp32.WAKEUP_ANY_HIGH if closed else esp32.WAKEUP_ALL_LOW)
 
 
 class Watch:
