@@ -85,7 +85,7 @@ def start(path: str, size: int) -> None:
     vfs.umount("/")
     # Sizes of the port's defaults (extmod/vfs_lfs.c): read 32, program 32, lookahead 32. No times of modification: the
     # interpreter would take them from the host's clock, and littlefs chooses blocks by the check sums of what it stored.
-    vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32, mtime=False), "/")
+    vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32, mtime=False), "/")  # type: ignore[abstract,arg-type]
     uos.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []

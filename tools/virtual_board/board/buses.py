@@ -296,6 +296,7 @@ class ADC:
 
     def __init__(self, pin, *, atten: int = 3) -> None:
         self._pin = pin_number(pin)
+        self._atten = 3
         if not 1 <= self._pin <= 20:  # ADC1 is on GPIO 1 to 10, ADC2 on 11 to 20
             raise ValueError("invalid pin")
         self.atten(atten)

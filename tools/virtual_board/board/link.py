@@ -16,14 +16,14 @@ _QUEUE = 8  # scheduler slots of the ESP32 port (MICROPY_SCHEDULER_DEPTH); furth
 
 _out = bytearray(_ROOM)
 _in = bytearray(_SIZE)
-_file = None
+_file = open("/dev/null", "r+b")  # until open_line
 _fill = 0
 _base = 0  # board µs since reset at the last answer
 _elapsed = 0
 _horizon = 0
 levels = bytearray(64)
-handlers = {}  # pin -> (handler, Pin)
-_pending = []
+handlers: dict = {}  # pin -> (handler, Pin)
+_pending: list = []
 _handling = False
 _masked = False
 

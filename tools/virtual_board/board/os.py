@@ -7,7 +7,6 @@ from hashlib import sha256
 import costs
 import link
 from uos import (
-    VfsLfs2,
     chdir,
     getcwd,
     ilistdir,
@@ -17,13 +16,14 @@ from uos import (
     remove,
     rename,
     rmdir,
-    sep,
     stat,
     statvfs,
     umount,
     unlink,
 )
+from vfs import VfsLfs2
 
+sep = "/"
 _counter = 0
 
 

@@ -21,7 +21,7 @@ class _Sources:
 
 
 sources = _Sources()
-_pins = {}
+_pins: dict = {}
 
 
 def valid(number) -> bool:
@@ -47,6 +47,10 @@ def rtc_pin(pin) -> int:
 
 
 class Pin:
+    _number: int
+    _mode: int
+    _pull: int
+    _out: int
     IN = 1
     OUT = 3
     OPEN_DRAIN = 7
