@@ -25,6 +25,8 @@ from tools.virtual_board.wiring import Host, SpiLine, Wiring
 from tools.world.air import Air, Frame, LoRaGateway
 from tools.world.air import Reception as Heard
 from tools.world.clock import Clock
+from tools.world.equip import equip
+from tools.world.sites import Kind, Site
 
 ROOT = Path(__file__).parents[3]
 S = 1_000_000_000
@@ -84,7 +86,7 @@ class World:
     """The clock runs with `run(until)`; `frames` has (world ns, fPort, decoded record) of what the network server accepted."""
 
     folder: Path
-    kind: str = "meter"
+    kind: Kind = "meter"
     seed: str = "node"
     frames: list[tuple[int, int, Any]] = field(default_factory=list)
 
@@ -99,6 +101,11 @@ class World:
         self.core = Core(self.store, self.seed)
         self.supervisor = Supervisor(self.clock, seed=self.seed, cache=self.folder / "cache")
         self.reed = Reed(CONTACT)
+        self.clocks: dict[str, Any] = {}
+        if self.kind != "meter":
+            site = Site(1, self.kind, DEV_EUI, APP_KEY)
+            self.wiring, self.clocks["sleep_clock_ppm"] = equip(site, self.air, 7, START)
+            return
         self.wiring = Wiring()
         radio = Sx1262(self.air, busy=14, dio1=4, reset=9)
         self.wiring.spi.append(SpiLine(12, 11, 13, 10, radio))
@@ -106,7 +113,7 @@ class World:
         self.wiring.adc.append((6, Cell()))
         self.wiring.others.append(self.reed)
 
-    def board(self, **clocks: Any) -> Board:
+    def board(self) -> Board:
         """Builds the flash and adds the board; without power."""
         config = {
             "kind": self.kind,
@@ -118,7 +125,7 @@ class World:
         }
         image = self.folder / "flash.img"
         build_image(image, {**firmware_files(ROOT / "firmware"), "config.json": json.dumps(config).encode()})
-        return self.supervisor.add(0, DEV_EUI, self.wiring, image, **clocks)
+        return self.supervisor.add(0, DEV_EUI, self.wiring, image, **self.clocks)
 
     def run(self, until: int) -> None:
         """Up to world time `until` (ns)."""
