@@ -98,9 +98,10 @@ class Process:
 
     def kill(self) -> None:
         """Ends it at once; `reap` later collects what is left."""
-        self._socket.close()
+        # In this order: an end of file would make it start a shell to end itself.
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
+        self._socket.close()
 
     def reap(self, *, wait: bool) -> bool:
         """Collects the ended process; False: not yet gone."""
