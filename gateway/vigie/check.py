@@ -53,6 +53,8 @@ def _broker(settings: Settings) -> str:
     session = Session(settings.mqtt, keep=False, client_id=f"{settings.mqtt.client_id}-check")
     try:
         session.subscribe()
+        while not session.subscribed:
+            session.read()
     finally:
         session.leave()
     return f"{settings.mqtt.host}:{settings.mqtt.port} grants {settings.mqtt.topic} at QoS 1"

@@ -34,12 +34,13 @@ _ANSWER_TIMEOUT_S = 15.0
 _POLL_S = 0.5
 _BACKOFF_FIRST_S = 0.5
 _BACKOFF_LIMIT_S = 30.0
+_SPOOL_BACKOFF_S = 2.0
 _TAKEN_OVER = 142  # MQTT 5, 3.14.2.1: another client connected with this client identifier
 _log = structlog.get_logger("ingest")
 
 
 class Session:
-    """One connection to the broker: connected and subscribed when constructed, or BrokerError with the reason.
+    """One connection to the broker: connected when constructed, or BrokerError with the reason.
 
     `keep` False is for a check: its own clean session, gone when it ends, so that a running gateway keeps its own.
     """
@@ -51,6 +52,7 @@ class Session:
         self._connack: ReasonCode | None = None
         self._granted: list[ReasonCode] | None = None
         self._lost: str | None = None
+        self._deadline = 0.0
         self.taken_over = False
         self._messages: list[mqtt.MQTTMessage] = []
         self._client = mqtt.Client(
@@ -78,14 +80,21 @@ class Session:
             raise BrokerError(
                 f"{self.where}: {error}; is Mosquitto running, and are [mqtt] host and port right?"
             ) from None
-        self._await("CONNACK", lambda: self._connack is not None)
-        if self._connack is not None and self._connack.is_failure:
+        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+        while self._connack is None:
+            if time.monotonic() > deadline:
+                raise BrokerError(f"{self.where}: no CONNACK within {_ANSWER_TIMEOUT_S:.0f} s; is it an MQTT 5 broker?")
+            self._turn(0.1)
+        if self._connack.is_failure:
             raise BrokerError(
                 f"{self.where}: refused: {self._connack}; check [mqtt] username and password_file, and the broker's ACL"
             )
 
     def subscribe(self, old_topic: str | None = None) -> None:
-        """Subscribes at QoS 1, and leaves `old_topic`, which a kept session would go on delivering. BrokerError where refused."""
+        """Asks for QoS 1, and leaves `old_topic`, which a kept session would go on delivering.
+
+        The answer comes by `read`: behind a resumed session's backlog, which fills more than one batch.
+        """
         topic = self.settings.topic
         if old_topic is not None and old_topic != topic:
             self._client.unsubscribe(old_topic)
@@ -93,12 +102,22 @@ class Session:
             self._client.subscribe([(topic, SubscribeOptions(qos=1))])
         except ValueError as error:
             raise BrokerError(f"{self.where}: topic {topic!r}: {error}; mend [mqtt] topic") from None
-        self._await("SUBACK", lambda: self._granted is not None)
+        self._deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker granted QoS 1. BrokerError where it granted less, or has not answered in time."""
+        if self._granted is None:
+            if time.monotonic() > self._deadline:
+                raise BrokerError(f"{self.where}: no SUBACK within {_ANSWER_TIMEOUT_S:.0f} s; is it an MQTT 5 broker?")
+            return False
         granted = self._granted[0] if self._granted else None
         if granted is None or granted.value != 1:
             raise BrokerError(
-                f"{self.where}: {topic!r} is granted as {granted}, not QoS 1; allow it in the broker's ACL and max_qos"
+                f"{self.where}: {self.settings.topic!r} is granted as {granted}, not QoS 1; "
+                "allow it in the broker's ACL and max_qos"
             )
+        return True
 
     def read(self) -> list[mqtt.MQTTMessage]:
         """Up to BATCH messages, waiting at most half a second for the first. BrokerError when the connection is lost."""
@@ -106,6 +125,8 @@ class Session:
         while len(self._messages) < BATCH and self._readable(0):
             self._check(self._client.loop_read())
         messages, self._messages = self._messages, []
+        if messages:  # what the broker sends before its answer puts the answer off
+            self._deadline = time.monotonic() + _ANSWER_TIMEOUT_S
         return messages
 
     def acknowledge(self, messages: list[mqtt.MQTTMessage]) -> None:
@@ -120,13 +141,6 @@ class Session:
         """Disconnects; the broker keeps a kept session."""
         self._client.disconnect()
         self._client.loop_write()
-
-    def _await(self, what: str, arrived: Any) -> None:
-        deadline = time.monotonic() + _ANSWER_TIMEOUT_S
-        while not arrived():
-            if time.monotonic() > deadline:
-                raise BrokerError(f"{self.where}: no {what} within {_ANSWER_TIMEOUT_S:.0f} s; is it an MQTT 5 broker?")
-            self._turn(0.1)
 
     def _turn(self, timeout_s: float) -> None:
         if self._client.want_write():
@@ -185,28 +199,29 @@ class Ingest:
         self._stop = stop
         self._wake = wake
         self.beat = time.monotonic()  # when the loop turned last
+        self._failures = 0  # in a row
         self.trouble: str | None = "not yet subscribed"  # None while subscribed and the spool takes events
 
     def run(self) -> None:
         """Until `stop`: a lost broker and a full spool are waited for, with back-off."""
-        failures = 0
         while not self._stop.is_set():
             try:
                 self._spool.probe()
                 session = Session(self._settings)
                 try:
                     self._join(session)
-                    failures = 0
                     self._pump(session)
                 finally:
                     self._metrics.connected.set(0)
                     session.leave()
             except (BrokerError, SpoolFull) as error:
-                if self.trouble is None or failures == 0:
+                if self.trouble != str(error):
                     _log.error("not receiving", reason=str(error))
                 self.trouble = str(error)
-                self._pause(min(_BACKOFF_LIMIT_S, _BACKOFF_FIRST_S * 2.0**failures))
-                failures = min(failures + 1, 10)
+                # Asking the own spool costs nobody anything; a broker is left in peace longer.
+                limit = _SPOOL_BACKOFF_S if isinstance(error, SpoolFull) else _BACKOFF_LIMIT_S
+                self._pause(min(limit, _BACKOFF_FIRST_S * 2.0**self._failures))
+                self._failures = min(self._failures + 1, 10)
 
     def _join(self, session: Session) -> None:
         known = self._spool.fact("subscribed")
@@ -217,18 +232,25 @@ class Ingest:
                 client_id=self._settings.client_id,
                 cure="Mosquitto needs persistence and no persistent_client_expiration: docs/administrator.md",
             )
-        self._spool.set_fact("subscribed", self._settings.topic)
-        self._metrics.connected.set(1)
-        self.trouble = None
-        _log.info("subscribed", topic=self._settings.topic, session="resumed" if session.present else "new")
 
     def _pump(self, session: Session) -> None:
+        subscribed = False
         while not self._stop.is_set():
             self.beat = time.monotonic()
             messages = session.read()
             if messages:
                 self._keep(messages)
                 session.acknowledge(messages)
+            if not subscribed and session.subscribed:
+                subscribed = True
+                self._subscribed(session)
+
+    def _subscribed(self, session: Session) -> None:
+        self._spool.set_fact("subscribed", self._settings.topic)
+        self._metrics.connected.set(1)
+        self.trouble = None
+        self._failures = 0
+        _log.info("subscribed", topic=self._settings.topic, session="resumed" if session.present else "new")
 
     def _keep(self, messages: list[mqtt.MQTTMessage]) -> None:
         arrivals = []
