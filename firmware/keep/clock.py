@@ -128,8 +128,11 @@ class Clock:
         return low
 
     def set(self, rtc, utc):
-        """Takes an answer: it was `utc` at `rtc`. Returns how many ms the clock was moved, or None if the answer was not
-        believed: what lies beyond three times the uncertainty and 10 s needs a second answer that agrees with it."""
+        """Takes an answer: it was `utc` at `rtc`.
+
+        Returns how many ms the clock was moved, or None if the answer was not believed: what lies
+        beyond three times the uncertainty and 10 s needs a second answer that agrees with it.
+        """
         if not EARLIEST_MS <= utc < LATEST_MS:
             return None
         if not self.known:

@@ -20,7 +20,7 @@ _CLOSED = 2
 
 
 class Core:
-    """The fields, all integers:
+    """The fields, all integers or bools.
 
     awake     True from the start of a longer wake to its end: found at a boot, it says that a wake was cut short
     closed    the contact's state when the node fell asleep

@@ -38,11 +38,10 @@ class Flash:
             return
         temporary = self._path(name) + ".new"
         try:
-            file = open(temporary, "wb")
-        except OSError:  # the first record of all
             os.mkdir(self._folder)
-            file = open(temporary, "wb")
-        with file:
+        except OSError:  # it is there since the first record of all
+            pass
+        with open(temporary, "wb") as file:
             file.write(seal(VERSION, data))
         os.rename(temporary, self._path(name))
         self.writes += 1

@@ -55,8 +55,11 @@ class Hours:
         return days
 
     def stepped(self, utc, count):
-        """The clock was moved by more than it may be off. The hours between were not lived through: none is closed, the
-        running one is not whole, and after a step back the node waits for the hour after the one it was in."""
+        """The clock was moved by more than it may be off.
+
+        The hours between were not lived through: none is closed, the running one is not whole, and after a step
+        back the node waits for the hour after the one it was in.
+        """
         hour = utc // HOUR_MS
         if self.hour == _UNKNOWN:
             return

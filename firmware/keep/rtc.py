@@ -39,7 +39,7 @@ class Memory:
         """Sets the body at `place`; ValueError if it is longer than `room(place)`."""
         record = seal(version, body)
         if place + len(record) > _ENDS[place]:
-            raise ValueError("RTC record at {} is {} bytes too long".format(place, place + len(record) - _ENDS[place]))
+            raise ValueError("RTC record at %d is %d bytes too long" % (place, place + len(record) - _ENDS[place]))
         if place > len(self._data):
             self._data += bytes(place - len(self._data))
         self._data[place : place + len(record)] = record  # grows, if it was the last

@@ -3,8 +3,6 @@
 import gc
 import time
 
-from machine import ADC, WDT, Pin
-
 import schedule
 from keep import core as records
 from keep import days
@@ -13,6 +11,8 @@ from keep.core import NO_CONTACT
 from keep.flash import Flash
 from keep.rtc import CORE, PAST, WORK, now
 from keep.work import NEVER, Work
+from machine import ADC, WDT, Pin
+
 from node import boot, config, faults
 
 WATCHDOG_MS = 180_000  # the longest stretch without a feed: warm-up, or one exchange at DR0 with its repetitions
@@ -20,6 +20,7 @@ SOON_MS = 3_000  # what is due so soon is waited for, not slept for
 PASSES = 12  # what still is due then waits for the next wake
 RETRY_MS = 15 * 60_000  # after an unanswered time request, doubled up to two hours
 ASK_AGAIN_MS = 60_000
+RADIO_MS = 15 * 60_000  # a modem that does not answer is tried again
 MISCONFIGURED_MS = 3_600_000
 DAY_MS = 86_400_000
 RING = {"bin": (4, 96), "air": (10, 48)}  # bytes and entries kept: four days, twelve hours
@@ -172,22 +173,19 @@ class Node:
     def _pass(self):
         self.feed()
         safe = self._safe()
-        if self.core.clock.known and not safe:
-            if self._due(self.work.sample):
-                self._sample()
+        if not safe and self._due(self.work.sample):
+            self._sample()
         self.take_pulses()
         if self._joining() or not self._something_to_send(safe):
             return
         self._open_link()
         if not self.link.joined:
-            return self._join()
+            self._join()
+            return
         if self._due(self.work.health) or now() >= self.work.ask_at:
             self._send_health()
-        if safe:
-            return None
-        if self._due(self.work.report) or self._moment_due():
+        if not safe and not self._joining() and (self._due(self.work.report) or self._moment_due()):
             self._send_report()
-        return None
 
     def _safe(self):
         if self.core.faults < faults.ROW:
@@ -215,8 +213,9 @@ class Node:
         return not safe and (self._due(self.work.report) or self._moment_due())
 
     def _sample(self):
-        from node import sampling
         from schedule import SAMPLE_EVERY
+
+        from node import sampling
 
         lead = sampling.LEAD_MS[self.kind]
         every = SAMPLE_EVERY[self.kind]
@@ -286,7 +285,7 @@ class Node:
 
     def _postpone(self, outcome):
         """A frame that could not leave comes again when it may, nothing of it lost."""
-        wait = max(ASK_AGAIN_MS if outcome.reason == "radio" else 1_000, self.link.wait_ms())
+        wait = max(RADIO_MS if outcome.reason == "radio" else 1_000, self.link.wait_ms())
         self.work.join_at = now() + wait
 
     # --- the clock
@@ -330,16 +329,19 @@ class Node:
     def _plan(self):
         """Sets `core.wake_at` to the RTC ms at which the next thing is due, and returns it."""
         work, clock, rtc = self.work, self.core.clock, now()
+        safe = self._safe()
         send = [work.ask_at]
-        sample = []
+        other = [work.safe_until] if safe else []
         if clock.known:
             utc = clock.now(rtc)
-            send += [rtc + clock.rtc_span(at - utc) for at in (work.report, work.health) if at != NEVER]
-            if work.sample != NEVER:
-                sample.append(rtc + clock.rtc_span(work.sample - utc))
+            for at in (work.health,) if safe else (work.health, work.report):
+                send.append(rtc + clock.rtc_span(at - utc))
+            if work.sample != NEVER and not safe:
+                other.append(rtc + clock.rtc_span(work.sample - utc))
             if self.kind == "meter":  # a second after midnight, so that no power loss can take the day
-                sample.append(rtc + clock.rtc_span(schedule.following(utc, DAY_MS, 1_000) - utc))
-        elif self.kind == "meter":
+                other.append(rtc + clock.rtc_span(schedule.following(utc, DAY_MS, 1_000) - utc))
+        elif self.kind == "meter" and not safe:
             send.append(work.moment_at)
-        self.core.wake_at = min([max(min(send), work.join_at)] + sample)
+        other.append(max(min(send), work.join_at))
+        self.core.wake_at = min(other)
         return self.core.wake_at

@@ -1,7 +1,6 @@
 """The first and, on most wakes of a meter, the only part of the application: counts what woke the board and sleeps again."""
 
 import machine
-
 from keep import core as records
 from keep.core import NO_CONTACT, Core
 from keep.rtc import CORE, Memory, now
@@ -36,7 +35,7 @@ def count(memory, core, rtc):
     woke = machine.wake_reason() in (machine.PIN_WAKE, machine.EXT0_WAKE, machine.EXT1_WAKE)
     was_closed, core.closed = core.closed, contact.settled(contact.pin(core.contact))
     days = core.pulse(rtc) if contact.closings(was_closed, woke, core.closed) else core.pass_time(rtc)
-    if days or core.count != core.stored and rtc - core.stored_at >= STORE_MS:
+    if days or (core.count != core.stored and rtc - core.stored_at >= STORE_MS):
         from keep import midnights
         from keep.flash import Flash
 

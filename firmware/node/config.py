@@ -31,7 +31,7 @@ class Config:
 def _word(values, key, known):
     value = values.get(key)
     if value not in known:
-        raise ConfigError("config.json: {} is {}; one of {} is needed".format(key, _shown(value), ", ".join(known)))
+        raise ConfigError("config.json: %s is %s; one of %s is needed" % (key, _shown(value), ", ".join(known)))
     return value
 
 
@@ -40,7 +40,7 @@ def _hex(values, key):
     digits = _DIGITS[key]
     if not isinstance(value, str) or len(value) != digits or any(c not in "0123456789abcdefABCDEF" for c in value):
         shown = "missing" if value is None else "wrong"  # never the key itself: it is a secret
-        raise ConfigError("config.json: {} is {}; {} hex digits are needed".format(key, shown, digits))
+        raise ConfigError("config.json: %s is %s; %d hex digits are needed" % (key, shown, digits))
     return value.lower()
 
 

@@ -3,12 +3,11 @@
 import os
 import time
 
-from machine import SPI, Pin
-
 from keep.clock import utc_of_gps
 from keep.rtc import now
 from lorawan import eu868, reasons
 from lorawan.mac import Mac
+from machine import SPI, Pin
 from payload.codes import PayloadError
 from radio.runner import Runner
 from radio.sx126x import Sx126x
@@ -60,7 +59,7 @@ class Link:
         return self._mac.session()
 
     def wait_ms(self):
-        """ms until the next frame is allowed."""
+        """Time in ms until the next frame is allowed."""
         return self._mac.wait_ms(now())
 
     def join(self):

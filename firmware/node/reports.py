@@ -48,8 +48,11 @@ def health(node):
 
 
 def meter(node, moment):
-    """Sends what a meter has to send: old epochs' and cut-off days first, each in a frame of its own and confirmed, then the
-    newest days, with the count of the moment where `moment`. Returns the last Outcome."""
+    """Sends what a meter has to send. Returns the last Outcome.
+
+    Old epochs' and cut-off days go first, each run in a frame of its own and confirmed, then the newest days, with the
+    count of the moment where `moment`.
+    """
     core = node.core
     node.take_pulses()
     if core.clock.known:
@@ -127,7 +130,9 @@ def _days(node, run, bits, moment, confirmed):
 
 def readings(node, kind):
     """Sends a bin's or an air node's newest readings with as many earlier ones as fit, then what no frame has carried yet.
-    Returns the last Outcome, None if there was nothing to send."""
+
+    Returns the last Outcome, None if there was nothing to send.
+    """
     from keep.ring import PROVEN, SENT
 
     ring = node.ring()

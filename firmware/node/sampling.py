@@ -3,9 +3,8 @@
 import struct
 import time
 
-from machine import I2C, UART, Pin, lightsleep
-
 from keep.rtc import now
+from machine import I2C, UART, Pin, lightsleep
 from payload.codes import NOT_MEASURED
 from samples import failure, field
 

@@ -2,14 +2,14 @@
 
 import time
 
-from machine import HARD_RESET, PWRON_RESET, Pin, reset_cause
-
 from keep import days
 from keep.core import NO_CONTACT, Core
 from keep.flash import unpack_count
 from keep.midnights import store_count
 from keep.rtc import PAST, now
 from keep.work import Work
+from machine import HARD_RESET, PWRON_RESET, Pin, reset_cause
+
 from node.faults import Starts
 
 CABLE_MS = 10_000
@@ -17,8 +17,10 @@ MAINTENANCE_MS = 600_000
 
 
 def cable(board):
-    """After power-on or the reset button: 10 s with the LED blinking, in which Ctrl-C reaches a prompt. BOOT pressed then, or
-    held before: ten minutes with the LED on, without sleep and without watchdog."""
+    """After power-on or the reset button: 10 s with the LED blinking, in which Ctrl-C reaches a prompt.
+
+    BOOT pressed then: ten minutes with the LED on, without sleep and without watchdog.
+    """
     if reset_cause() not in (PWRON_RESET, HARD_RESET):
         return
     led = Pin(board.LED, Pin.OUT, value=0)

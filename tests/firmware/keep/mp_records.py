@@ -36,7 +36,13 @@ def test_core_round_trip():
     assert len(data) == SIZE <= 185
     again = Core(data)
     assert again.pack() == data
-    assert (again.count, again.epoch, again.wake_at, again.awake, again.closed) == (0xFFFFFFFF, 65_535, 1 << 41, True, True)
+    assert (again.count, again.epoch, again.wake_at, again.awake, again.closed) == (
+        0xFFFFFFFF,
+        65_535,
+        1 << 41,
+        True,
+        True,
+    )
     again.pulse(3000)
     assert again.count == 0  # 32 bits, modulo
 

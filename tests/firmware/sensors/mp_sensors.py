@@ -5,7 +5,18 @@ import struct
 import sensors.a02yyuw as a02yyuw
 import sensors.pms5003 as pms5003
 import sensors.sht31 as sht31
-from samples import BAD_CHECKSUM, BLIND_ZONE, NO_ECHO, OUT_OF_RANGE, SHORT_READ, SILENCE, commonest, failure, field, median
+from samples import (
+    BAD_CHECKSUM,
+    BLIND_ZONE,
+    NO_ECHO,
+    OUT_OF_RANGE,
+    SHORT_READ,
+    SILENCE,
+    commonest,
+    failure,
+    field,
+    median,
+)
 from sensors.battery import Battery
 
 

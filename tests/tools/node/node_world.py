@@ -6,20 +6,19 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from chirpstack_api.api import application_pb2, device_pb2, device_profile_pb2
 from chirpstack_api.integration import integration_pb2
-
 from vigie.payload import air as air_frame
 from vigie.payload import bin as bin_frame
 from vigie.payload import health, meter
+
 from tools.devnet.core import Core
 from tools.devnet.exchange import Reception, Uplink
 from tools.devnet.store import Store
 from tools.virtual_board.chips.sx1262 import Sx1262
 from tools.virtual_board.flash import build_image, firmware_files
-
 from tools.virtual_board.supervisor import Board, Supervisor
 from tools.virtual_board.wiring import Host, SpiLine, Wiring
 from tools.world.air import Air, Frame, LoRaGateway
@@ -77,7 +76,7 @@ class Cell:
     def power(self, on: bool) -> None:
         pass
 
-    def microvolts(self, pin: int) -> int:
+    def microvolts(self, _pin: int) -> int:
         return 1_800_000
 
 
@@ -113,8 +112,8 @@ class World:
         self.wiring.adc.append((6, Cell()))
         self.wiring.others.append(self.reed)
 
-    def board(self) -> Board:
-        """Builds the flash and adds the board; without power."""
+    def board(self, missing: str = "") -> Board:
+        """Builds the flash and adds the board, without power; `missing`: a file that the copy left out."""
         config = {
             "kind": self.kind,
             "board": "bare_s3",
@@ -124,14 +123,16 @@ class World:
             "region": "eu868",
         }
         image = self.folder / "flash.img"
-        build_image(image, {**firmware_files(ROOT / "firmware"), "config.json": json.dumps(config).encode()})
+        files = {**firmware_files(ROOT / "firmware"), "config.json": json.dumps(config).encode()}
+        files.pop(missing, None)
+        build_image(image, files)
         return self.supervisor.add(0, DEV_EUI, self.wiring, image, **self.clocks)
 
     def run(self, until: int) -> None:
         """Up to world time `until` (ns)."""
         assert self.clock.run_until(until)
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

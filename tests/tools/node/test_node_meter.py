@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from node_world import DAY, DEV_EUI, HOUR, START, World, S
+from node_world import DAY, DEV_EUI, HOUR, START, S, World
+from vigie.payload import codes, health, meter
 
 from tools.world import chance
-from vigie.payload import codes, health, meter
 
 
 def household(world: World, since: int, until: int) -> None:
@@ -13,7 +13,9 @@ def household(world: World, since: int, until: int) -> None:
     when = since
     number = 0
     while True:
-        when += (12 + chance.below(1, 1_800 if number % 3 else 30, "gap", number)) * S + chance.below(1, S, "ns", number)
+        when += (12 + chance.below(1, 1_800 if number % 3 else 30, "gap", number)) * S + chance.below(
+            1, S, "ns", number
+        )
         if when >= until:
             return
         world.reed.close(when, (300 + chance.below(1, 2_700, "long", number)) * 1_000_000)

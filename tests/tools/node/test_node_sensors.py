@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from node_world import APP_KEY, DAY, DEV_EUI, HOUR, START, Kind, S, Site, World
-
-from tools.world.equip import bin_, street
 from vigie.payload import air, codes
 from vigie.payload import bin as bin_frame
+
+from tools.world.equip import bin_, street
 
 
 def readings(world: World, port: int, step: int) -> dict[int, tuple[int, ...]]:
@@ -48,4 +48,3 @@ def test_a_day_of_readings(tmp_path: Path, kind: Kind) -> None:
             truth = street(site, 7, START)
             assert abs(values[1] - truth.pm(mark * S)[1]) <= 10 + values[1] // 5, mark
             assert abs(values[3] - air.COLD - truth.climate(mark * S)[0] // 10) <= 60, mark
-
