@@ -27,7 +27,7 @@ FIRMWARE: dict[str, set[str]] = {
 COMMON = {"errors", "settings", "metrics"}
 EVERY = {
     "payload", "events", "ingest", "spool", "decode", "points", "verdict", "writer", "downlink", "register", "query",
-    "city", "web", "service", "settings", "errors", "metrics",
+    "city", "web", "service", "settings", "errors", "metrics", "check",
 }  # fmt: skip
 GATEWAY: dict[str, set[str]] = {
     "payload": set(),
@@ -43,9 +43,10 @@ GATEWAY: dict[str, set[str]] = {
     "writer": COMMON | {"events", "spool", "decode", "points", "verdict"},
     "downlink": COMMON | {"payload"},
     "register": COMMON,
-    "query": COMMON,
+    "query": COMMON | {"points"},
     "city": {"errors"},
     "web": EVERY - {"service"},
+    "check": EVERY - {"service", "web"},
     "service": EVERY,
     "cli": EVERY,
     "__main__": {"cli"},
@@ -99,7 +100,11 @@ def _trees(root: Path, folder: str) -> Iterator[tuple[str, Path, ast.Module]]:
     base = root / folder
     for path in files(base) if base.is_dir() else ():
         if path.suffix == ".py":
-            yield str(path.relative_to(root)), path.relative_to(base), ast.parse(path.read_text(encoding="utf-8"), str(path))
+            yield (
+                str(path.relative_to(root)),
+                path.relative_to(base),
+                ast.parse(path.read_text(encoding="utf-8"), str(path)),
+            )
 
 
 def _imports(tree: ast.Module, package: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
