@@ -60,19 +60,19 @@ def meter(node, moment):
         newest = runs[-1] if runs and runs[-1][-1][0] == core.epoch else []
         cut_off = [run for run in [_unproven(run) for run in runs if run is not newest] if run]
         for run in cut_off[: FRAMES - 1]:
-            outcome = _days(node, run, 0, None, True)
+            outcome = _days(node, run, None, True)
             if not outcome.sent:
                 return outcome
         for _ in range(FRAMES):
             # a day that three frames have carried without an answer asks for one
             confirmed = bool(_unproven(newest[:-1]))
-            outcome = _days(node, newest, *_now(node, moment), confirmed)
+            outcome = _days(node, newest, _now(node, moment), confirmed)
             newest = _unproven(newest[: -node.link.carried])
             moment = False
             if not outcome.sent or not newest:
                 break
         return outcome
-    return _days(node, [], *_now(node, True), False)
+    return _days(node, [], _now(node, True), False)
 
 
 def _unproven(run):
@@ -95,7 +95,7 @@ def _now(node, moment):
 
 def _runs(entries):
     """The entries in runs of consecutive days of one epoch, oldest run first."""
-    runs = []
+    runs: list[list] = []
     for entry in entries:
         if runs and runs[-1][-1][0] == entry[0] and runs[-1][-1][1] + 1 == entry[1]:
             runs[-1].append(entry)
@@ -104,17 +104,17 @@ def _runs(entries):
     return runs
 
 
-def _days(node, run, bits, moment, confirmed):
-    """Sends one frame: the end of a run, as many days as fit, and the count of the moment unless it is None."""
+def _days(node, run, present, confirmed):
+    """Sends one frame: the end of a run, as many days as fit, and what `_now` gave for a frame of the running epoch."""
     from payload.meter import PORT, Day, Meter, decode, encode
 
     common, mark = flags(node)
+    bits, moment = present or (0, None)
     history = []
-    uncertain = 0
     for _, _, count, least, most, seen, entry in reversed(run):
-        uncertain |= codes.TIME_UNSURE if entry & days.UNCERTAIN else 0
-        history.append(Day(count, least if seen else -1, most if seen else -1, seen))
-    bits |= common | (codes.DAYS if run else 0) | (codes.NOW if moment is not None else 0) | uncertain
+        unsure = 1 if entry & days.UNCERTAIN else 0
+        history.append(Day(count, least if seen else -1, most if seen else -1, seen, unsure))
+    bits |= common | (codes.DAYS if run else 0) | (codes.NOW if moment is not None else 0)
     epoch = run[0][0] if run else node.core.epoch
     record = Meter(epoch, mark, bits, moment, run[-1][1] + 1 if run else 0, tuple(history))
     outcome = node.link.send(PORT, lambda room: encode(record, room), confirmed)
@@ -157,20 +157,26 @@ def _step(kind):
 
 def _readings(node, kind, ring, mark):
     bits = flags(node)[0]
-    if kind == "bin":
-        from payload.bin import PORT, Bin, Echo, encode
-
-        layout, size, missing = "<HBB", 4, Echo(codes.failure(codes.NOT_MEASURED), 0, 0)
-        entry, frame = Echo, Bin
-    else:
-        from payload.air import PORT, Air, Sample, encode
-
-        layout, size, missing = "<5H", 10, Sample(*[codes.failure(codes.NOT_MEASURED)] * 5)
-        entry, frame = Sample, Air
     found = ring.history(mark, _step(kind), 24)
-    record = frame(
-        mark, bits, tuple([missing if data is None else entry(*struct.unpack(layout, data)) for data in found])
-    )
-    outcome = node.link.send(PORT, lambda room: encode(record, room))
+    size, port, make = (_bin if kind == "bin" else _air)(mark, bits, found)
+    outcome = node.link.send(port, make)
     node.link.carried = (len(node.link.data) - 6) // size if outcome.sent else 0
     return outcome
+
+
+def _bin(mark, bits, found):
+    """(bytes of an entry, fPort, function of the room) of a bin's frame."""
+    from payload.bin import PORT, Bin, Echo, encode
+
+    missing = struct.pack("<HBB", codes.failure(codes.NOT_MEASURED), 0, 0)
+    record = Bin(mark, bits, tuple([Echo(*struct.unpack("<HBB", data or missing)) for data in found]))
+    return 4, PORT, lambda room: encode(record, room)
+
+
+def _air(mark, bits, found):
+    """The same of an air node's."""
+    from payload.air import PORT, Air, Sample, encode
+
+    missing = struct.pack("<5H", *[codes.failure(codes.NOT_MEASURED)] * 5)
+    record = Air(mark, bits, tuple([Sample(*struct.unpack("<5H", data or missing)) for data in found]))
+    return 10, PORT, lambda room: encode(record, room)

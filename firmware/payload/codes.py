@@ -7,7 +7,7 @@ why there is none. So a failure can never be taken for a reading, and a reading 
 VERSION = 1
 
 # Flags, the same bits in every kind of frame.
-TIME_UNSURE = 1  # the node's clock may be off by more than 60 s
+TIME_UNSURE = 1  # a stated time may be off by more than 60 s: the mark, or a reading's
 TIME_UNKNOWN = 2  # the node does not know the time: `mark` is 0
 LOW_BATTERY = 4
 # Flags of a meter frame.

@@ -18,8 +18,9 @@ PORT = 10
 Meter = namedtuple("Meter", ("epoch", "mark", "flags", "now", "day", "days"))
 
 # count: pulses at the midnight. least, greatest: pulses in the emptiest and the fullest hour of the UTC day that ended
-# there, of those hours that were seen whole; -1 if hours is 0. hours: how many were seen, 0..24.
-Day = namedtuple("Day", ("count", "least", "greatest", "hours"))
+# there, of those hours that were seen whole; -1 if hours is 0. hours: how many were seen, 0..24. unsure: 1 if the clock
+# may have been off by more than 60 s at that midnight (the frame's flag speaks of the time mark).
+Day = namedtuple("Day", ("count", "least", "greatest", "hours", "unsure"))
 
 
 def encode(meter: Meter, room: int) -> bytes:
@@ -66,8 +67,8 @@ def decode(data: bytes) -> Meter:
         day, count = struct.unpack_from("<HI", data, at)
         at += 6
         while True:
-            least, greatest, hours, at = _read_figures(data, at)
-            days.append(Day(count, least, greatest, hours))
+            least, greatest, hours, unsure, at = _read_figures(data, at)
+            days.append(Day(count, least, greatest, hours, unsure))
             if at == len(data):
                 break
             used, at = take_varint(data, at)
@@ -81,21 +82,20 @@ def decode(data: bytes) -> Meter:
 
 def _figures(day: Day) -> bytes:
     # The usual day has all 24 hours: then no byte is spent on them.
-    if day.hours == 24:
-        mark = put_varint(day.least << 1)
-    elif 0 < day.hours < 24:
-        mark = put_varint(day.least << 1 | 1) + bytes((day.hours,))
-    elif day.hours == 0 and day.least == -1 and day.greatest == -1:
-        return b"\x01\x00"
-    else:
-        raise PayloadError("%d hours with figures %d, %d" % (day.hours, day.least, day.greatest))
-    if not 0 <= day.least <= day.greatest:
-        raise PayloadError("least %d, greatest %d" % (day.least, day.greatest))
-    return mark + put_varint(day.greatest - day.least)
+    if not 0 <= day.hours <= 24 or day.unsure not in (0, 1):
+        raise PayloadError("%d hours, unsure %d" % (day.hours, day.unsure))
+    bits = day.unsure << 1 | (day.hours != 24)
+    if day.hours == 0 and day.least == -1 and day.greatest == -1:
+        return bytes((bits, 0))
+    if day.hours == 0 or not 0 <= day.least <= day.greatest:
+        raise PayloadError("least %d, greatest %d in %d hours" % (day.least, day.greatest, day.hours))
+    hours = b"" if day.hours == 24 else bytes((day.hours,))
+    return put_varint(day.least << 2 | bits) + hours + put_varint(day.greatest - day.least)
 
 
-def _read_figures(data: bytes, at: int) -> tuple[int, int, int, int]:
+def _read_figures(data: bytes, at: int) -> tuple[int, int, int, int, int]:
     least, at = take_varint(data, at)
+    unsure = least >> 1 & 1
     hours = 24
     if least & 1:
         if at >= len(data):
@@ -105,9 +105,9 @@ def _read_figures(data: bytes, at: int) -> tuple[int, int, int, int]:
         if hours > 23:
             raise PayloadError("%d hours in a partly seen day" % hours)
         if hours == 0:
-            if least != 1:
+            if least > 3:
                 raise PayloadError("figures of a day that was not seen")
-            return -1, -1, 0, at
-    least >>= 1
+            return -1, -1, 0, unsure, at
+    least >>= 2
     more, at = take_varint(data, at)
-    return least, least + more, hours, at
+    return least, least + more, hours, unsure, at

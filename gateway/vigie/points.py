@@ -245,7 +245,9 @@ def _meter(event: Up, record: Any) -> Iterator[Point]:
             fields |= {"least": day.least, "greatest": day.greatest}
         else:
             fields["flow_reason"] = codes.NOT_MEASURED
-        yield _point("daily", "meter", event.dev_eui, fields | _unsure(record), (record.day - back) * _DAY_S * _NS)
+        if day.unsure:
+            fields["time_unsure"] = True
+        yield _point("daily", "meter", event.dev_eui, fields, (record.day - back) * _DAY_S * _NS)
 
 
 def _bin(event: Up, record: Any) -> Iterator[Point]:

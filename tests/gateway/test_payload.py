@@ -30,7 +30,9 @@ def test_refuses_with_the_reason(vector):
 
 
 days = st.lists(
-    st.tuples(st.integers(0, 500), st.integers(0, 90), st.integers(0, 90), st.integers(0, 24)), min_size=1, max_size=12
+    st.tuples(st.integers(0, 500), st.integers(0, 90), st.integers(0, 90), st.integers(0, 24), st.integers(0, 1)),
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -38,9 +40,9 @@ days = st.lists(
 def test_what_was_encoded_is_decoded(rows, epoch, room):
     count = 1_000_000
     made = []
-    for used, least, more, hours in rows:
+    for used, least, more, hours, unsure in rows:
         figures = (least, least + more, hours) if hours else (-1, -1, 0)
-        made.append(meter.Day(count, *figures))
+        made.append(meter.Day(count, *figures, unsure))
         count -= used
     record = meter.Meter(epoch, 1_782_864_000, codes.DAYS, None, 20_635, tuple(made))
     try:

@@ -45,7 +45,7 @@ def test_wrong_frames_are_refused_with_the_reason():
 
 
 def test_as_many_days_as_fit_and_never_more_than_the_room():
-    days = tuple(meter.Day(90000 - 300 * back, 1, 250, 24) for back in range(30))
+    days = tuple(meter.Day(90000 - 300 * back, 1, 250, 24, 0) for back in range(30))
     full = meter.Meter(1, 1782864000, codes.DAYS, None, 20635, days)
     last = 0
     for room in range(17, 120):
@@ -64,8 +64,8 @@ def test_numbers_out_of_range_are_refused_not_cut():
     assert refusal(wire.fits, "count", -1, 32) == "count -1 does not fit 32 bits"
     echo = bin.Echo(925, 256, 7)
     assert refusal(bin.encode, bin.Bin(1782864000, 0, (echo,)), 51) == "spread 256 does not fit 8 bits"
-    day = meter.Day(5, 0, 1, 24)
-    later = meter.Day(4, 0, 1, 24)
+    day = meter.Day(5, 0, 1, 24, 0)
+    later = meter.Day(4, 0, 1, 24, 0)
     said = refusal(meter.encode, meter.Meter(1, 1782864000, codes.DAYS, None, 20635, (later, day)), 51)
     assert said == "count 5 of an earlier day above 4"
 
