@@ -178,8 +178,7 @@ class Node:
         self.take_pulses()
         if self._joining() or not self._something_to_send(safe):
             return
-        self._open_link()
-        if not self.link.joined:
+        if not self._open_link().joined:
             self._join()
             return
         if self._due(self.work.health) or now() >= self.work.ask_at:
@@ -237,10 +236,12 @@ class Node:
 
             self.link = Link(self)
             gc.collect()
+        return self.link
 
     def _join(self):
-        self.link.join()
-        if self.link.joined:
+        link = self._open_link()
+        link.join()
+        if link.joined:
             self.work.announced = False
             self.work.join_at = 0
             self.work.ask_at = now()
@@ -248,7 +249,7 @@ class Node:
             if self.core.clock.known:
                 self.work.health = self.work.report = self.core.clock.now(now())
         else:
-            self.work.join_at = now() + max(1_000, self.link.wait_ms())
+            self.work.join_at = now() + max(1_000, link.wait_ms())
         self.keep()
 
     def _send_health(self):
@@ -285,7 +286,7 @@ class Node:
 
     def _postpone(self, outcome):
         """A frame that could not leave comes again when it may, nothing of it lost."""
-        wait = max(RADIO_MS if outcome.reason == "radio" else 1_000, self.link.wait_ms())
+        wait = max(RADIO_MS if outcome.reason == "radio" else 1_000, self._open_link().wait_ms())
         self.work.join_at = now() + wait
 
     # --- the clock

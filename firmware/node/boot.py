@@ -14,8 +14,9 @@ def boot():
     memory = Memory()
     body = memory.get(CORE, records.VERSION)
     core = None if body is None else Core(body)
-    slept = machine.reset_cause() == machine.DEEPSLEEP_RESET and core is not None and not core.awake
-    if slept:
+    slept = False
+    if core is not None and not core.awake and machine.reset_cause() == machine.DEEPSLEEP_RESET:
+        slept = True
         rtc = now()
         core.clock.slept(rtc - core.asleep_at)
         core.boots += 1

@@ -55,7 +55,7 @@ def _air(board, supply, clock, boundary):
     lightsleep(_AIR_WARM_MS)
     clock.slept(now() - fell)
     uart = UART(board.PMS_UART, 9600, tx=board.PMS_TX, rx=board.PMS_RX, rxbuf=256)
-    _until(clock, boundary - 2_000)
+    _until(clock, boundary)
     masses, reason = Pms5003(uart).measure()
     uart.deinit()
     running.value(0)

@@ -15,7 +15,7 @@ _SAMPLE_MS = 10
 
 def pin(number):
     """The contact's pin as an input, let go from the hold of the last sleep."""
-    return Pin(number, Pin.IN, Pin.PULL_UP, hold=False)
+    return Pin(number, Pin.IN, Pin.PULL_UP, hold=False)  # type: ignore[call-arg]  # the stubs lack it
 
 
 def settled(contact):
@@ -44,7 +44,7 @@ def arm(number, closed):
 
     Pulls end with the chip's own power in deep sleep; a held RTC pin keeps its pull-up (ESP-IDF, RTC GPIO hold).
     """
-    held = Pin(number, Pin.IN, Pin.PULL_UP, hold=True)
+    held = Pin(number, Pin.IN, Pin.PULL_UP, hold=True)  # type: ignore[call-arg]
     esp32.wake_on_ext0(held, esp32.WAKEUP_ANY_HIGH if closed else esp32.WAKEUP_ALL_LOW)
 
 

@@ -46,5 +46,7 @@ def test_a_day_of_readings(tmp_path: Path, kind: Kind) -> None:
             assert abs(values[0] - bin_(site, 7).level_mm(mark * S)) <= 60, mark
         else:
             truth = street(site, 7, START)
-            assert abs(values[1] - truth.pm(mark * S)[1]) <= 10 + values[1] // 5, mark
+            # the evening of bad air begins and ends at once, and the clock may be off by a minute
+            near = [truth.pm((mark + second) * S)[1] for second in range(-60, 61, 15)]
+            assert min(near) - 10 <= values[1] <= max(near) + 10, mark
             assert abs(values[3] - air.COLD - truth.climate(mark * S)[0] // 10) <= 60, mark
