@@ -220,11 +220,12 @@ class Node:
         every = SAMPLE_EVERY[self.kind]
         boundary = self.work.sample + lead
         self.feed()
-        reading = sampling.take(self.kind, self.board, self.core.clock, boundary)
+        clock = self.core.clock
+        reading = sampling.take(self.kind, self.board, clock, boundary)
         kept = self.ring()
-        kept.add(boundary // 1000, reading)
+        kept.add(boundary // 1000, reading, clock.uncertain(now()))
         self.put_ring(kept)
-        self.work.sample = schedule.following(max(boundary, self.core.clock.now(now())), every) - lead
+        self.work.sample = schedule.following(max(boundary, clock.now(now())), every) - lead
         self.keep()
 
     # --- the link

@@ -156,7 +156,8 @@ def _step(kind):
 
 
 def _readings(node, kind, ring, mark):
-    bits = flags(node)[0]
+    # The readings' times, not the present one's: a frame tells whether the clock was sure when they were taken.
+    bits = flags(node)[0] & ~codes.TIME_UNSURE | (codes.TIME_UNSURE if ring.unsure(mark) else 0)
     found = ring.history(mark, _step(kind), 24)
     size, port, make = (_bin if kind == "bin" else _air)(mark, bits, found)
     outcome = node.link.send(port, make)

@@ -85,6 +85,20 @@ def test_ring_keeps_order_holes_and_what_was_dropped():
     assert Ring(3, 4, ring.pack()).newest() is None
 
 
+def test_ring_never_puts_sure_and_unsure_readings_into_one_frame():
+    ring = Ring(2, 8)
+    ring.add(900, b"aa")
+    ring.add(1800, b"bb", True)
+    ring.add(3600, b"cc", True)
+    ring.add(4500, b"dd")
+    ring.advance([1800], SENT)
+    kept = Ring(2, 8, ring.pack())
+    assert kept.history(4500, 900, 8) == [b"dd"] and not kept.unsure(4500)
+    assert kept.history(3600, 900, 8) == [b"cc", None, b"bb"] and kept.unsure(3600)
+    assert kept.history(900, 900, 8) == [b"aa"]
+    assert kept.waiting() == 3
+
+
 def test_count_is_old_or_new_whatever_step_the_power_fails_at():
     clean()
     flash = Flash(FOLDER)

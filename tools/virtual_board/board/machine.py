@@ -62,7 +62,7 @@ class RTC:
         if len(data) > RTC_MEMORY:
             raise ValueError("buffer too long")
         link.spend(costs.RTC_MEMORY)
-        link.demand(wire.RTC_SET, 0, 0, bytes(data))
+        link.demand(wire.RTC_SET, 0, 0, data)  # not a copy: the port writes straight from the buffer
         return None
 
 
