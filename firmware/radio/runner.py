@@ -14,7 +14,8 @@ from .trait import Frame, RadioError
 
 _PPM = 40  # crystal of the board, worst case
 _FIXED_US = 10000  # latency of the ESP32's soft pin interrupt (most of it), and the network's own error
-_POLL_MS = 5  # the interrupt keeps its own time; looking late costs nothing
+_POLL_MS = 20  # the interrupt keeps its own time; looking late costs nothing
+_FEED_MS = 1000
 _SET_UP_MS = 20  # a window is set up that long before it opens
 _LONGEST_DOWN = 255
 
@@ -22,7 +23,7 @@ _LONGEST_DOWN = 255
 class Runner:
     """`modem`: see trait.py. `store`: put(name, data), durable and atomic when it returns.
 
-    `feed()` is called at least every 100 ms while an exchange runs, for the watchdog. RTC time is `time.time_ns`, which deep sleep keeps.
+    `feed()` is called at least every second while an exchange runs, for the watchdog. RTC time is `time.time_ns`, which deep sleep keeps.
     """
 
     def __init__(self, modem, mac, store, feed=None, ppm=_PPM, fixed_us=_FIXED_US):
@@ -32,7 +33,7 @@ class Runner:
         self._feed = feed
         self._ppm = ppm
         self._fixed_us = fixed_us
-        self._sent_us = 0
+        self._sent_us = None
 
     def join(self):
         """One join-request with its two windows -> Outcome."""
@@ -89,6 +90,7 @@ class Runner:
         lead_us = modem.lead_us
         opens_us, symbols = window(action.delay_us, action.sf, action.bandwidth, self._ppm, self._fixed_us, lead_us)
         length_us = symbols * symbol_us(action.sf, action.bandwidth)
+        assert self._sent_us is not None, "a window counts from the end of a transmission"
         opens = ticks_add(self._sent_us, opens_us)
         if ticks_diff(ticks_us(), opens) > length_us:
             return (CLOSED,)  # a frame of another network filled RX1 until RX2 was over
@@ -121,7 +123,7 @@ class Runner:
             if left < 1000:
                 sleep_us(left)
             else:
-                self._wait_ms(min(100, left // 1000))
+                self._wait_ms(min(_FEED_MS, left // 1000))
 
     def _wait_ms(self, ms):
         if self._feed:

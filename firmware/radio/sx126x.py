@@ -90,9 +90,9 @@ class Sx126x:
         self._board = board
         self.lead_us = _RX_START_US
         self._awake = False
-        self._start = None
+        self._start: tuple = ()  # the command that begins what was prepared, and its parameters
         self._fired = False
-        self._fired_us = 0
+        self._fired_us = None
         self._nss(1)
         self._dio1.irq(self._on_dio1, Pin.IRQ_RISING)
 
@@ -258,12 +258,14 @@ class Sx126x:
     def _transfer(self, out):
         """One transaction, one call to the bus; none is begun while BUSY is high (8.3.1)."""
         began = ticks_us()
+        pause = 50  # most commands take less; a calibration behind a TCXO's start takes ten milliseconds
         while self._busy():
             if ticks_diff(ticks_us(), began) > _BUSY_MS * 1000:
                 raise RadioError(
                     "SX126x: BUSY stays high before command 0x%02x; check its wiring and the supply" % out[0]
                 )
-            sleep_us(100)
+            sleep_us(pause)
+            pause = min(2 * pause, 1000)
         answer = bytearray(len(out))
         self._nss(0)
         self._spi.write_readinto(out, answer)

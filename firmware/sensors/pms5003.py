@@ -13,6 +13,7 @@ WARM_UP_MS = 30_000  # "stable data should be got at least 30 seconds after the 
 HIGHEST = 1000  # µg/m³, "maximum range" of the particle mass concentration
 _FRAME_BYTES = 32
 _FRAME_MS = 2_300  # slowest period in active mode, "stable mode"
+_POLL_MS = 100  # 96 bytes at 9600 baud: the receive buffer of 256 holds them, and each look costs energy
 
 
 def parse(frame):
@@ -55,7 +56,7 @@ class Pms5003:
                 # bytes without a header are noise or another baud rate, not silence
                 return (None, BAD_CHECKSUM) if heard and not held else parse(held)
             else:
-                time.sleep_ms(20)
+                time.sleep_ms(_POLL_MS)
 
     def measure(self, wanted=5, tries=8):
         """((PM1.0, PM2.5, PM10) in µg/m³, reason): medians of `wanted` frames, at least three of `tries`."""
