@@ -47,7 +47,7 @@ _KEEP = 15  # a data rate or power of 15 means: as it was
 
 def split(stream):
     """([(CID, body)], whole) of a downlink's commands; parsing ends at a command that is unknown or cut short (5), and `whole` is False."""
-    found = []
+    found: list = []
     at = 0
     while at < len(stream):
         cid = stream[at]
@@ -204,7 +204,7 @@ class Commands:
         index, hz = body[0], frequency(body[1:4])
         channel = self._state.channels[index] if index < len(self._state.channels) else None
         hz_ok, exists = self._receivable(hz), channel is not None
-        if hz_ok and exists:
+        if hz_ok and channel is not None:
             channel.rx1_frequency = hz
         return hz_ok | exists << 1
 

@@ -86,7 +86,7 @@ class State:
         """The record; at most 400 bytes."""
         flags = (_JOINED if self.joined else 0) | (_ACK if self.ack else 0) | (_REPEAT if self.repeat else 0)
         slots = {} if flash else self.slots
-        times = (0, 0, 0, 0)
+        times = [0, 0, 0, 0]
         if not flash:  # what lies ahead or behind fits 32 bits of milliseconds, or has stopped to matter
             spans = (self.quiet_until - self.now, self.join_after - self.now, self.now - self.join_since)
             times = [self.now] + [min(0xFFFFFFFF, max(0, t)) for t in spans]
@@ -96,6 +96,8 @@ class State:
             out += pack("<BH", max(0, newest - slot) << 3 | band, (ms + 9) // 10)
         if not self.joined:
             return out
+        assert self.nwk_key is not None, "joined without a key"
+        assert self.app_key is not None, "joined without a key"
         out += pack(
             _BODY,
             self.nwk_key.key,
@@ -171,7 +173,7 @@ class State:
         at += 2
         if len(record) != at + 7 * sum([defined >> i & 1 for i in range(16)]):
             raise ValueError("session record of the wrong length")
-        channels = []
+        channels: list = []
         for i in range(len(self.channels)):
             if defined >> i & 1:
                 f, rx1, drs = record[at : at + 3], record[at + 3 : at + 6], record[at + 6]

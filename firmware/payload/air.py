@@ -25,7 +25,7 @@ def encode(record: Air, room: int) -> bytes:
     """The frame, with as many earlier samples as `room` bytes allow; PayloadError if not even the newest fits."""
     if not record.samples:
         raise PayloadError("no sample to send")
-    if HEAD + _SIZE > room:
+    if room < HEAD + _SIZE:
         raise PayloadError("%d bytes do not fit the room of %d" % (HEAD + _SIZE, room))
     out = head(record.flags, record.mark)
     for sample in record.samples[: (room - HEAD) // _SIZE]:
@@ -39,7 +39,5 @@ def decode(data: bytes) -> Air:
     flags, mark = read_head(data, HEAD + _SIZE)
     if (len(data) - HEAD) % _SIZE:
         raise PayloadError("%d bytes are not whole readings" % len(data))
-    samples = []
-    for at in range(HEAD, len(data), _SIZE):
-        samples.append(Sample(*struct.unpack_from(_SAMPLE, data, at)))
+    samples = [Sample(*struct.unpack_from(_SAMPLE, data, at)) for at in range(HEAD, len(data), _SIZE)]
     return Air(mark, flags, tuple(samples))

@@ -24,7 +24,7 @@ def encode(record: Bin, room: int) -> bytes:
     """The frame, with as many earlier hours as `room` bytes allow; PayloadError if not even the newest fits."""
     if not record.echoes:
         raise PayloadError("no echo to send")
-    if HEAD + _SIZE > room:
+    if room < HEAD + _SIZE:
         raise PayloadError("%d bytes do not fit the room of %d" % (HEAD + _SIZE, room))
     out = head(record.flags, record.mark)
     for echo in record.echoes[: (room - HEAD) // _SIZE]:

@@ -41,7 +41,7 @@ def encode(record: Health, room: int) -> bytes:
     if room < SIZE:
         raise PayloadError("%d bytes do not fit the room of %d" % (SIZE, room))
     values = tuple(record)[2:]
-    for value, bits in zip(values, _BITS):  # noqa: B905 - MicroPython's zip has no `strict`
+    for value, bits in zip(values, _BITS):
         fits("health field", value, bits)
     return head(record.flags, record.mark) + struct.pack(_BODY, *values)
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from chirpstack_api.integration import integration_pb2  # type: ignore[import-untyped]
+from chirpstack_api.integration import integration_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError, Message
 

@@ -45,10 +45,13 @@ def test_what_was_encoded_is_decoded(rows, epoch, room):
         made.append(meter.Day(count, *figures, unsure))
         count -= used
     record = meter.Meter(epoch, 1_782_864_000, codes.DAYS, None, 20_635, tuple(made))
+    data, refusal = None, ""
     try:
         data = meter.encode(record, room)
     except codes.PayloadError as error:
-        assert "do not fit the room" in str(error)
+        refusal = str(error)
+    if data is None:
+        assert "do not fit the room" in refusal
         return
     back = meter.decode(data)
     assert len(data) <= room

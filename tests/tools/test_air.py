@@ -49,7 +49,7 @@ class Ear:
             self.air.lock(frame, self, level)
         return self.why
 
-    def received(self, frame, level):  # noqa: ARG002 - the protocol's
+    def received(self, frame, level):
         self.got.append(frame.what.payload)
         return ""
 

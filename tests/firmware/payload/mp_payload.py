@@ -2,12 +2,13 @@
 
 import json
 
-from payload import air, bin, codes, health, meter, wire
+from payload import air, codes, health, meter, wire
+from payload import bin as bin_
 
 with open("tests/vectors/payload.json") as file:
     VECTORS = json.load(file)
 
-KINDS = {"meter": meter, "bin": bin, "air": air, "health": health}
+KINDS = {"meter": meter, "bin": bin_, "air": air, "health": health}
 
 
 def record(kind, fields):
@@ -15,7 +16,7 @@ def record(kind, fields):
     if kind == "meter":
         return meter.Meter(*fields[:5], tuple(meter.Day(*day) for day in fields[5]))
     if kind == "bin":
-        return bin.Bin(*fields[:2], tuple(bin.Echo(*echo) for echo in fields[2]))
+        return bin_.Bin(*fields[:2], tuple(bin_.Echo(*echo) for echo in fields[2]))
     if kind == "air":
         return air.Air(*fields[:2], tuple(air.Sample(*sample) for sample in fields[2]))
     return health.Health(*fields)
@@ -62,8 +63,8 @@ def test_as_many_days_as_fit_and_never_more_than_the_room():
 def test_numbers_out_of_range_are_refused_not_cut():
     assert refusal(wire.fits, "count", 1 << 32, 32) == "count 4294967296 does not fit 32 bits"
     assert refusal(wire.fits, "count", -1, 32) == "count -1 does not fit 32 bits"
-    echo = bin.Echo(925, 256, 7)
-    assert refusal(bin.encode, bin.Bin(1782864000, 0, (echo,)), 51) == "spread 256 does not fit 8 bits"
+    echo = bin_.Echo(925, 256, 7)
+    assert refusal(bin_.encode, bin_.Bin(1782864000, 0, (echo,)), 51) == "spread 256 does not fit 8 bits"
     day = meter.Day(5, 0, 1, 24, 0)
     later = meter.Day(4, 0, 1, 24, 0)
     said = refusal(meter.encode, meter.Meter(1, 1782864000, codes.DAYS, None, 20635, (later, day)), 51)

@@ -43,14 +43,14 @@ class Esp32:
     armed = None
 
     @staticmethod
-    def wake_on_ext0(pin, level):
+    def wake_on_ext0(_pin, level):
         Esp32.armed = level
 
 
 sys.modules["machine"] = Machine
 sys.modules["esp32"] = Esp32
 
-import pulse.contact as contact  # noqa: E402
+from pulse import contact  # noqa: E402
 
 contact.time = Time()
 edges = []

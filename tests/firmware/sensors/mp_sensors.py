@@ -2,9 +2,6 @@
 
 import struct
 
-import sensors.a02yyuw as a02yyuw
-import sensors.pms5003 as pms5003
-import sensors.sht31 as sht31
 from samples import (
     BAD_CHECKSUM,
     BLIND_ZONE,
@@ -17,6 +14,7 @@ from samples import (
     field,
     median,
 )
+from sensors import a02yyuw, pms5003, sht31
 from sensors.battery import Battery
 
 
@@ -201,11 +199,11 @@ def test_particles_frame_cut_in_two_and_behind_rubbish():
 
 
 def test_battery_behind_its_divider():
-    class Adc:
-        values = [1_810_000, 1_800_000, 1_790_000, 1_200_000, 1_801_000]
+    values = [1_810_000, 1_800_000, 1_790_000, 1_200_000, 1_801_000]
 
+    class Adc:
         def read_uv(self):
-            return self.values.pop()
+            return values.pop()
 
     assert Battery(Adc(), 2).millivolts() == 3600
 

@@ -1,7 +1,5 @@
 """SPI, I2C, UART and ADC of a board against models of a few lines: who answers, what, and how long it takes."""
 
-# ruff: noqa: ARG002  models take what the wires carry
-
 from tools.virtual_board.wiring import I2cLine, SpiLine, UartLine, Wiring
 
 

@@ -1,7 +1,5 @@
 """Boots, sleeps, resets, power cuts; what survives which of them."""
 
-# ruff: noqa: ARG002  models take what the wires carry
-
 import os
 import signal
 import subprocess
