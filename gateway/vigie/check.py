@@ -4,14 +4,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 
 from .errors import BrokerError, InfluxError, SpoolError, VigieError
+from .files import read_secret
 from .ingest import Session
-from .settings import Settings, read_secret
+from .settings import Settings
 from .spool import Spool
 from .writer import InfluxWriter
 
@@ -61,7 +63,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _spool(settings: Settings) -> str:
-    spool = Spool(settings.spool.path, settings.spool.max_bytes)
+    spool = Spool(Path(settings.spool.path), settings.spool.max_bytes)
     spool.probe()
     if (damage := spool.damage()) is not None:
         raise SpoolError(f"spool: {settings.spool.path} is damaged: {damage}; stop the gateway and put a copy aside")

@@ -18,7 +18,8 @@ from . import check as checks
 from . import query as queries
 from . import service
 from .errors import EXIT_FAILED, UsageError, VigieError
-from .settings import Settings, load
+from .files import load
+from .settings import Settings
 from .spool import DeadLetter, Spool
 
 _commands = typer.Typer(
@@ -206,7 +207,7 @@ def _dead_drop(context: typer.Context, numbers: _Ids = None, every: _All = False
 
 def _spool(context: typer.Context) -> Spool:
     settings = context.obj.load()
-    return Spool(settings.spool.path, settings.spool.max_bytes)
+    return Spool(Path(settings.spool.path), settings.spool.max_bytes)
 
 
 def _letters(context: typer.Context, numbers: list[int] | None) -> list[DeadLetter]:

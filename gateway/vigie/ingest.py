@@ -24,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from . import settings as config
 from .errors import BrokerError, SpoolFull
 from .events import identify
+from .files import read_secret
 from .metrics import Metrics
 from .spool import Arrival, Spool
 
@@ -65,7 +66,7 @@ class Session:
         if settings.username is not None:
             password = None
             if settings.password_file is not None:
-                password = config.read_secret(settings.password_file, "[mqtt] password_file")
+                password = read_secret(settings.password_file, "[mqtt] password_file")
             self._client.username_pw_set(settings.username, password)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe

@@ -11,8 +11,9 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 
 from .errors import InfluxError, UsageError
+from .files import read_secret
 from .points import SCHEMA
-from .settings import Settings, read_secret
+from .settings import Settings
 
 _SINCE = re.compile(r"[0-9]+(s|m|h|d|w|mo|y)")
 _DEV_EUI = re.compile(r"[0-9a-f]{16}")

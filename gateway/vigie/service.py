@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import structlog
 
 from .errors import VigieError
+from .files import read_secret
 from .ingest import Ingest
 from .metrics import Metrics
-from .settings import Settings, read_secret
+from .settings import Settings
 from .spool import Spool, sole_owner
 from .web.health import serve
 from .writer import InfluxWriter, Writer
@@ -43,13 +45,13 @@ def set_up_log(level: str, form: str) -> None:
 
 def run(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT. Raises VigieError where it cannot start, or the defect that ended one of its loops."""
-    with sole_owner(settings.spool.path):
+    with sole_owner(Path(settings.spool.path)):
         _run(settings)
 
 
 def _run(settings: Settings) -> None:
     token = read_secret(settings.influxdb.write_token_file, "[influxdb] write_token_file")
-    spools = [Spool(settings.spool.path, settings.spool.max_bytes) for _ in range(3)]
+    spools = [Spool(Path(settings.spool.path), settings.spool.max_bytes) for _ in range(3)]
     metrics = Metrics(spools[2])
     over = threading.Event()
     stop_ingest, stop_writer, wake = threading.Event(), threading.Event(), threading.Event()

@@ -1,9 +1,10 @@
-"""The settings: one TOML file, each value also as `VIGIE_SECTION__NAME` in the environment (which wins)."""
+"""The settings: one TOML file, each value also as `VIGIE_SECTION__NAME` in the environment (which wins).
 
-import os
-import tomllib
+Pure: `files` reads both and hands them in.
+"""
+
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import SettingsError
 
 ENV_PREFIX = "VIGIE_"
-ENV_FILE = "VIGIE_SETTINGS"
-DEFAULT_FILE = Path("vigie.toml")
 
 
 class _Section(BaseModel):
@@ -26,7 +25,7 @@ class Mqtt(_Section):
     port: int = Field(1883, ge=1, le=65535)
     client_id: str = Field("vigie", min_length=1)
     username: str | None = None
-    password_file: Path | None = None
+    password_file: PurePath | None = None
     topic: str = Field("application/+/device/+/event/+", min_length=1)
 
 
@@ -35,8 +34,8 @@ class Influxdb(_Section):
 
     url: str = Field("http://127.0.0.1:8086", pattern=r"^https?://[^/]+")
     org: str = Field("vigie", min_length=1)
-    write_token_file: Path = Path("write.token")
-    read_token_file: Path = Path("read.token")
+    write_token_file: PurePath = PurePath("write.token")
+    read_token_file: PurePath = PurePath("read.token")
 
 
 class Buckets(_Section):
@@ -50,7 +49,7 @@ class Buckets(_Section):
 class Spool(_Section):
     """The file that holds every event until InfluxDB has it."""
 
-    path: Path = Path("spool.sqlite")
+    path: PurePath = PurePath("spool.sqlite")
     max_bytes: int = Field(4_000_000_000, ge=1_000_000)
 
 
@@ -80,55 +79,33 @@ class Settings(_Section):
     log: Log = Log()
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from `path`, else $VIGIE_SETTINGS, else ./vigie.toml, with the environment over them.
+def validated(values: Mapping[str, Any], environ: Mapping[str, str], file: PurePath, folder: PurePath) -> Settings:
+    """Settings from the tables of `file`, with the environment over them; relative paths are relative to `folder`, the file's.
 
-    Relative paths in the file are relative to its folder. Raises SettingsError with the section and the name at fault.
+    Raises SettingsError with the section and the name at fault.
     """
-    file = path or Path(environ.get(ENV_FILE) or DEFAULT_FILE)
+    merged = _overlaid(values, environ)
+    merged["source"] = str(file)
     try:
-        values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(
-            f"settings: {file} does not exist; give --settings FILE, set {ENV_FILE}, or write it (docs/administrator.md has one to copy)"
-        ) from None
-    except OSError as error:
-        raise SettingsError(f"settings: {file} cannot be read: {error.strerror}; check its rights") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings: {file} is not TOML: {error}; mend that line") from None
-    _overlay(values, environ)
-    values["source"] = str(file)
-    try:
-        settings = Settings.model_validate(values)
+        settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_one_line(file, error)) from None
-    return _anchored(settings, file.resolve().parent)
+    return _anchored(settings, folder)
 
 
-def read_secret(path: Path, what: str) -> str:
-    """The stripped text of a secret's file; SettingsError naming the file where that fails or is empty."""
-    try:
-        secret = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(
-            f"{what}: {path}: {error.strerror}; make the file and let the gateway's user read it"
-        ) from None
-    if not secret:
-        raise SettingsError(f"{what}: {path} is empty; put the secret into it, on one line")
-    return secret
-
-
-def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+def _overlaid(values: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    merged = {name: dict(table) if isinstance(table, dict) else table for name, table in values.items()}
     for name, value in environ.items():
         section, separator, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
         if not name.startswith(ENV_PREFIX) or not separator:
             continue
-        table = values.setdefault(section, {})
+        table = merged.setdefault(section, {})
         if isinstance(table, dict):
             table[key] = value
+    return merged
 
 
-def _one_line(file: Path, error: ValidationError) -> str:
+def _one_line(file: PurePath, error: ValidationError) -> str:
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
     where = f"[{place[0]}] {'.'.join(place[1:])}".rstrip() if place else "the file"
@@ -137,7 +114,7 @@ def _one_line(file: Path, error: ValidationError) -> str:
     return f"settings: {file}: {where}: {first['msg'].lower()} (it is {first['input']!r}); mend it there or in the environment"
 
 
-def _anchored(settings: Settings, folder: Path) -> Settings:
+def _anchored(settings: Settings, folder: PurePath) -> Settings:
     mqtt, influxdb, spool = settings.mqtt, settings.influxdb, settings.spool
     if mqtt.password_file is not None:
         mqtt = mqtt.model_copy(update={"password_file": folder / mqtt.password_file})

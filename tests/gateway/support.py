@@ -54,7 +54,7 @@ def uplink(number: int, data: bytes, *, port: int = 10, dev_eui: str = DEV, at: 
 def meter_frame(mark: int, count: int) -> bytes:
     """A meter's frame: the count of the moment and one midnight."""
     day = mark // 86_400
-    return meter.encode(meter.Meter(3, mark, 8 | 16, count, day, (meter.Day(count - 5, 0, 4, 24),)), 51)
+    return meter.encode(meter.Meter(3, mark, 8 | 16, count, day, (meter.Day(count - 5, 0, 4, 24, 0),)), 51)
 
 
 class Influx:

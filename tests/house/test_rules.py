@@ -37,6 +37,9 @@ PLANTED = [
         "calls datetime.datetime.now",
     ),
     (rules.purity, "gateway/vigie/decode.py", "x = open('f')\n", "calls open"),
+    (rules.purity, "gateway/vigie/settings.py", "from pathlib import Path\n", "imports pathlib"),
+    (rules.purity, "gateway/vigie/settings.py", "import pathlib\nx = pathlib.PurePath()\n", "imports pathlib"),
+    (rules.arrows, "gateway/vigie/settings.py", "from .files import load\n", "settings imports files"),
     (rules.integers, "firmware/payload/air.py", "x = 0.5\n", "a float constant, 0.5"),
     (rules.integers, "firmware/lorawan/airtime.py", "x = 7 / 2\n", "true division"),
     (rules.integers, "firmware/keep/records.py", "x = 7\nx /= 2\n", "true division"),
@@ -80,8 +83,9 @@ ALLOWED = [
         "import struct\nfrom collections import namedtuple\nfrom . import codes\nfrom .codes import X\n",
     ),
     ("gateway/vigie/points.py", "from datetime import datetime\nfrom .decode import Readings\n"),
+    ("gateway/vigie/settings.py", "from pathlib import PurePath\n"),
     ("gateway/vigie/cli.py", "from . import service, query\n"),
-    ("tools/world/run.py", "from ..devnet import core\nfrom vigie.settings import load\n"),
+    ("tools/world/run.py", "from ..devnet import core\nfrom vigie.settings import Settings\n"),
     ("docs/x.md", "TO" + "DO(#12): said where it is tracked\n"),
 ]
 
