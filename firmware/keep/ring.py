@@ -48,11 +48,13 @@ class Ring:
 
     def unsure(self, mark):
         """Whether the clock was unsure at the entry with this mark."""
-        return any([entry[1] & _UNSURE for entry in self._entries if entry[0] == mark])
+        return any(entry[1] & _UNSURE for entry in self._entries if entry[0] == mark)
 
     def history(self, mark, step, most):
-        """[data or None] of `mark`, `mark - step`, …: at most `most`, none behind the last that is there, and none behind one
-        that was taken with a clock of another certainty, because a frame has one flag for all."""
+        """[data or None] of `mark`, `mark - step`, …: at most `most`, none behind the last that is there.
+
+        Nor any behind one that was taken with a clock of another certainty, because a frame has one flag for all.
+        """
         unsure = self.unsure(mark)
         known = {entry[0]: entry for entry in self._entries}
         found = []

@@ -336,8 +336,7 @@ class Node:
         other = [work.safe_until] if safe else []
         if clock.known:
             utc = clock.now(rtc)
-            for at in (work.health,) if safe else (work.health, work.report):
-                send.append(rtc + clock.rtc_span(at - utc))
+            send += [rtc + clock.rtc_span(at - utc) for at in ((work.health,) if safe else (work.health, work.report))]
             if work.sample != NEVER and not safe:
                 other.append(rtc + clock.rtc_span(work.sample - utc))
             if self.kind == "meter":  # a second after midnight, so that no power loss can take the day

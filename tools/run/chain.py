@@ -38,7 +38,9 @@ class Ports:
 class Chain:
     """All parts on one folder. Leaving the `with` stops them in the opposite order; the folder keeps everything."""
 
-    def __init__(self, var: Var, ports: Ports, stopping: Event | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, var: Var, ports: Ports, stopping: Event | None = None, say: Callable[[str], None] = print
+    ) -> None:
         self.var = var
         self.ports = ports
         self.stopping = stopping or Event()
@@ -141,7 +143,9 @@ class Chain:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _write_settings(self) -> None:

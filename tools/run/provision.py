@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 from chirpstack_api import api
@@ -26,7 +27,9 @@ class Api:
         self._channel = grpc.insecure_channel(address)
         self._address = address
         self._metadata: tuple[tuple[str, str], ...] = ()
-        login = self.call(api.InternalServiceStub(self._channel).Login, api.LoginRequest(email=email, password=password))
+        login = self.call(
+            api.InternalServiceStub(self._channel).Login, api.LoginRequest(email=email, password=password)
+        )
         self._metadata = (("authorization", f"Bearer {login.jwt}"),)
 
     @property
@@ -34,12 +37,12 @@ class Api:
         """For the service stubs."""
         return self._channel
 
-    def call(self, method: grpc.UnaryUnaryMultiCallable, request: object, *, may_exist: bool = False):  # type: ignore[no-untyped-def]  # noqa: ANN201 - each call's own answer
-        """The answer; None if the object exists already and `may_exist`."""
+    def call(self, method: Callable[..., Any], request: object, *, may_exist: bool = False) -> Any:
+        """The answer, of each call's own type; None if the object exists already and `may_exist`."""
         try:
             return method(request, metadata=self._metadata, timeout=_DEADLINE_S, wait_for_ready=True)
         except grpc.RpcError as error:
-            if may_exist and error.details().startswith(_EXISTS):
+            if may_exist and (error.details() or "").startswith(_EXISTS):
                 return None
             name = type(request).__name__.removesuffix("Request")
             raise Problem(

@@ -61,7 +61,9 @@ class Var:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Problem(f"{places.short(self.folder)}: a run is under way there; stop it first (Ctrl-C in its terminal)") from None
+            raise Problem(
+                f"{places.short(self.folder)}: a run is under way there; stop it first (Ctrl-C in its terminal)"
+            ) from None
 
     def running(self) -> bool:
         """Whether a run holds the lock."""

@@ -16,8 +16,8 @@ from ..virtual_board.machine import Board
 from ..virtual_board.supervisor import Supervisor
 from . import chance
 from .air import Air, Frame, LoRaGateway, Reception
-from .equip import equip
 from .clock import Clock
+from .equip import equip
 from .sites import GATEWAY_ID, Site
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,9 @@ class City:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _heard(self, frame: Frame, receptions: list[Reception], end: int) -> None:
