@@ -47,7 +47,7 @@ GATEWAY: dict[str, set[str]] = {
     "query": COMMON | {"points"},
     "city": {"errors"},
     "web": EVERY - {"service"},
-    "check": EVERY - {"service", "web"},
+    "check": COMMON | {"ingest", "spool", "writer"},  # tries each door once; cli asks it
     "service": EVERY,
     "cli": EVERY,
     "__main__": {"cli"},
