@@ -1,5 +1,7 @@
 # make, or make help, says what there is. Everything runs from the repository's root.
 BOARDS ?= 6
+# fixed ports, for example PORTS="influxdb=8086 mqtt=1883"; the others are free ones
+PORTS ?=
 PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
@@ -13,7 +15,7 @@ setup: ## bring what is missing: Debian packages, .venv, MicroPython, InfluxDB
 	@python3 -m tools.setup
 
 run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it
-	@$(PYTHON) -m tools.run --boards $(BOARDS)
+	@exec $(PYTHON) -m tools.run --boards '$(BOARDS)' $(addprefix --port ,$(PORTS))
 
 status: ## one JSON line about the running chain
 	@$(PYTHON) -m tools.run.status

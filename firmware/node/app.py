@@ -18,7 +18,8 @@ from node import boot, config, faults
 WATCHDOG_MS = 180_000  # the longest stretch without a feed: warm-up, or one exchange at DR0 with its repetitions
 SOON_MS = 3_000  # what is due so soon is waited for, not slept for
 PASSES = 12  # what still is due then waits for the next wake
-RETRY_MS = 15 * 60_000  # after an unanswered time request, doubled up to two hours
+# after an unanswered time request, doubled each time; a node that does not know the time is no use until it does
+RETRY_MS, RETRY_UNKNOWN_MS, RETRY_MOST_MS = 15 * 60_000, 60_000, 2 * 3_600_000
 ASK_AGAIN_MS = 60_000
 RADIO_MS = 15 * 60_000  # a modem that does not answer is tried again
 MISCONFIGURED_MS = 3_600_000
@@ -269,7 +270,8 @@ class Node:
 
         if self.kind == "meter":
             outcome = reports.meter(self, not self.work.announced)
-            self.work.announced = self.work.announced or outcome.sent
+            # The count of a new epoch goes with each report until the network has proved that it got it.
+            self.work.announced = self.work.announced or (outcome.sent and self.link.answered(outcome, True))
             self.work.moment_at = now() + DAY_MS
         else:
             outcome = reports.readings(self, self.kind)
@@ -296,7 +298,8 @@ class Node:
         """Sets the clock by a DeviceTime answer; what hangs on the time follows. None: the request had no answer."""
         if outcome is None:
             self.work.misses += 1
-            self.work.ask_at = now() + min(RETRY_MS << min(self.work.misses - 1, 3), 2 * 3_600_000)
+            retry = RETRY_MS if self.core.clock.known else RETRY_UNKNOWN_MS
+            self.work.ask_at = now() + min(retry << min(self.work.misses - 1, 7), RETRY_MOST_MS)
             return
         rtc, utc = outcome
         clock = self.core.clock

@@ -101,4 +101,4 @@ class Link:
 
     def answered(self, outcome, confirmed):
         """Whether the network has proved that it got the frame: an acknowledgement, or any downlink in its windows."""
-        return outcome.time is not None or bool(outcome.received) or (confirmed and outcome.reason == "")
+        return outcome.downlink or (confirmed and outcome.reason == "")

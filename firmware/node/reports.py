@@ -8,6 +8,8 @@ from keep.midnights import store_count
 from keep.rtc import PAST, now
 from payload import codes
 
+# readings in a frame: each goes out that many times, which outlives losses, and the frame stays short
+HISTORY = {"bin": 12, "air": 6}
 FRAMES = 4  # a wake sends at most so many: the rest waits for the next report
 VERSION = (0, 1, 0)
 DAY_MS = 86_400_000
@@ -64,8 +66,8 @@ def meter(node, moment):
             if not outcome.sent:
                 return outcome
         for _ in range(FRAMES):
-            # a day that three frames have carried without an answer asks for one
-            confirmed = bool(_unproven(newest[:-1]))
+            # the first count of an epoch asks for an answer, and a day that three frames have carried without one
+            confirmed = moment or bool(_unproven(newest[:-1]))
             outcome = _days(node, newest, _now(node, moment), confirmed)
             newest = _unproven(newest[: -node.link.carried])
             moment = False
@@ -158,7 +160,7 @@ def _step(kind):
 def _readings(node, kind, ring, mark):
     # The readings' times, not the present one's: a frame tells whether the clock was sure when they were taken.
     bits = flags(node)[0] & ~codes.TIME_UNSURE | (codes.TIME_UNSURE if ring.unsure(mark) else 0)
-    found = ring.history(mark, _step(kind), 24)
+    found = ring.history(mark, _step(kind), HISTORY[kind])
     size, port, make = (_bin if kind == "bin" else _air)(mark, bits, found)
     outcome = node.link.send(port, make)
     node.link.carried = (len(node.link.data) - 6) // size if outcome.sent else 0

@@ -1,5 +1,6 @@
 """A start that is not a wake: the time for the cable, the count from flash, a new count epoch."""
 
+import os
 import time
 
 from keep import days
@@ -14,6 +15,7 @@ from node.faults import Starts
 
 CABLE_MS = 10_000
 MAINTENANCE_MS = 600_000
+SPREAD_MS = 30_000
 
 
 def cable(board):
@@ -67,8 +69,8 @@ def revive(memory, core, kind, board, flash):
     work.cause = reset_cause()
     work.boots = starts.boots
     work.exceptions = starts.exceptions
-    work.ask_at = started
-    work.moment_at = started
+    # When the current comes back to a whole street, its nodes must not all speak, and be answered, in one second.
+    work.ask_at = work.moment_at = started + int.from_bytes(os.urandom(2), "little") * SPREAD_MS // 0x10000
     return fresh, work
 
 

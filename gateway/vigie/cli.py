@@ -161,10 +161,10 @@ def _nodes(
     as_csv: _Csv = False,
     as_json: _Json = False,
 ) -> None:
-    """Each node's last frame."""
+    """Each node: when it was last seen, its link, battery, firmware, clock and flags."""
     settings = context.obj.load()
     query = queries.make_query("link", dev, every=every or dev is None, since=since)
-    _print(queries.columns("link"), queries.read_nodes(settings, query), as_csv=as_csv, as_json=as_json)
+    _print(list(queries.NODE_COLUMNS), queries.read_nodes(settings, query), as_csv=as_csv, as_json=as_json)
 
 
 @_dead.command("list")

@@ -63,12 +63,39 @@ def read(settings: Settings, query: Query) -> list[Row]:
     return sorted(rows, key=lambda row: (row["time"], row["dev_eui"]))
 
 
+NODE_COLUMNS = {
+    "dev_eui": ("link", "dev_eui"),
+    "kind": ("report", "f_port"),
+    "last_seen": ("link", "time"),
+    "f_cnt": ("link", "f_cnt"),
+    "dr": ("link", "dr"),
+    "rssi": ("link", "rssi"),
+    "snr": ("link", "snr"),
+    "battery": ("health", "battery"),
+    "firmware": ("health", "firmware"),
+    "clock_error": ("health", "clock_error"),
+    "boots": ("health", "boots"),
+    "exceptions": ("health", "exceptions"),
+    "leak": ("report", "leak"),
+    "low_battery": ("report", "low_battery"),
+}
+"""The columns of `read_nodes`: the measurement and the field whose newest value they show."""
+_KINDS = {10: "meter", 20: "bin", 30: "air"}
+
+
 def read_nodes(settings: Settings, query: Query) -> list[Row]:
-    """The last link point of each node, by DevEUI."""
-    last: dict[str, Row] = {}
-    for row in read(settings, query):
-        last[row["dev_eui"]] = row
-    return [last[dev_eui] for dev_eui in sorted(last)]
+    """What is known of each node that was seen, by DevEUI: its last frame, its last health report, its last readings' flags."""
+    found: dict[str, Row] = {}
+    for measurement in ("link", "health", "report"):
+        wanted = [(column, name) for column, (place, name) in NODE_COLUMNS.items() if place == measurement]
+        for row in read(settings, Query(measurement, query.dev_eui, query.since)):
+            if measurement == "report" and row.get("f_port") not in _KINDS:
+                continue
+            node = found.setdefault(row["dev_eui"], {})
+            node.update((column, row[name]) for column, name in wanted if row.get(name) is not None)
+    for node in found.values():
+        node["kind"] = _KINDS.get(node.get("kind", 0))
+    return [found[dev_eui] for dev_eui in sorted(found)]
 
 
 def _flux(bucket: str, query: Query) -> str:

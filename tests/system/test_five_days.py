@@ -13,6 +13,7 @@ import pytest
 from influxdb_client import InfluxDBClient
 
 from tools.run.chain import Chain, Ports
+from tools.run.settle import read_metric
 from tools.run.state import Var, World
 from tools.virtual_board.sensors.a02yyuw import A02yyuw
 from tools.virtual_board.sensors.pms5003 import Pms5003
@@ -20,7 +21,7 @@ from tools.virtual_board.sensors.sht31 import Sht31
 from tools.world.city import DAY, HOUR, MINUTE, SECOND
 from tools.world.equip import house
 from tools.world.truth import House
-from vigie.payload import air, codes, meter
+from vigie.payload import air, codes, health, meter
 from vigie.payload import bin as bin_
 
 SEED = 11
@@ -119,12 +120,10 @@ def lived(tmp_path_factory) -> Lived:
         gateway_id = city.gateway.gateway_id
         for entry in city.air.log:
             if entry.sender != gateway_id:
-                got = ("" in dict(entry.outcome).values())
+                got = "" in dict(entry.outcome).values()
                 days.received += got
                 days.lost += not got
         days.tables = read(chain)
-        from tools.run.settle import read_metric
-
         days.dead = int(read_metric(chain.metrics_url, "vigie_dead_letters"))
     return days
 
@@ -276,21 +275,24 @@ def test_the_first_epoch_counts_from_the_power_on(lived):
             assert truth.pulse_count(when - BETWEEN) - first <= count <= truth.pulse_count(when + BETWEEN) - first
 
 
+def knew_the_time(lived, dev_eui, since, until):
+    """When the node first said in a received frame of this period that it knows the time."""
+    for port in (meter.PORT, health.PORT):
+        for eui, when, data in uplinks(lived, port):
+            if eui == dev_eui and since <= when < until and not data[1] & codes.TIME_UNKNOWN:
+                yield when
+
+
 def test_every_midnight_that_a_meter_lived_through(lived):
     stored = points(lived, "meter")
-    for dev_eui, periods in lived.power.items():
-        if dev_eui not in lived.houses:
-            continue
-        joins = [
-            event.body.time.seconds * SECOND
-            for event in lived.events
-            if event.topic.endswith(f"{dev_eui}/event/join")
-        ]
-        for since, until in periods:
-            knows = min(when for when in joins if since <= when < until) + HOUR
-            midnights = range((knows // DAY + 1) * DAY, until, DAY)
-            for midnight in midnights:
+    midnights = 0
+    for dev_eui in lived.houses:
+        for since, until in lived.power[dev_eui]:
+            knows = min(knew_the_time(lived, dev_eui, since, until))
+            for midnight in range((knows // DAY + 1) * DAY, until, DAY):
                 assert ("daily", dev_eui, midnight) in stored, (dev_eui, time.gmtime(midnight // SECOND))
+                midnights += 1
+    assert midnights >= 9
 
 
 def test_every_midnight_that_a_frame_carried_is_stored(lived):

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from threading import Event
 from types import FrameType
 
@@ -69,7 +70,8 @@ class Runner:
             sites = chain.build_city(world, self._boards, start)
             city = chain.city
             assert city is not None
-            city.mount(10 * MINUTE if first else 20 * SECOND)
+            # At first technicians come round; later the current comes back everywhere at once.
+            city.mount(10 * MINUTE if first else SECOND)
             settling = chain.settling()
             self._addresses()
             self._gentle = True
@@ -158,10 +160,11 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _parse(words: list[str]) -> tuple[int, Ports]:
+def _parse(words: list[str]) -> tuple[int, Ports, Path]:
     parser = argparse.ArgumentParser(prog="make run", description="The whole chain on this machine.")
     parser.add_argument("--boards", default="6", help=f"number of virtual boards, 1 to {_MOST_BOARDS}")
     parser.add_argument("--port", action="append", default=[], metavar="NAME=NUMBER", help=f"a fixed port for {', '.join(_PORTS)}")
+    parser.add_argument("--var", type=Path, default=places.VAR, metavar="FOLDER", help="where the data lies (var/)")
     given = parser.parse_args(words)
     if not given.boards.isdecimal() or not 1 <= int(given.boards) <= _MOST_BOARDS:
         raise Problem(f"BOARDS={given.boards}: give a number from 1 to {_MOST_BOARDS}")
@@ -171,14 +174,14 @@ def _parse(words: list[str]) -> tuple[int, Ports]:
         if name not in _PORTS or not number.isdecimal() or not 1 <= int(number) <= 65535:
             raise Problem(f"port {pair}: give NAME=NUMBER, NAME one of {', '.join(_PORTS)}, NUMBER from 1 to 65535")
         setattr(ports, name, int(number))
-    return int(given.boards), ports
+    return int(given.boards), ports, given.var.absolute()
 
 
 def main(words: list[str]) -> int:
     """0 after Ctrl-C, 1 with one sentence when something is wrong."""
     try:
-        boards, ports = _parse(words)
-        var = Var(places.VAR)
+        boards, ports, folder = _parse(words)
+        var = Var(folder)
         var.lock()
         runner = Runner(var, boards, ports)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from influxdb_client import InfluxDBClient
@@ -13,11 +14,12 @@ from urllib3.exceptions import HTTPError
 
 from ..setup import places
 from ..setup.say import Problem
+from .servers import ORG
 from .settle import read_metric
 from .state import Run, Var
 
-MEASUREMENTS = {"meter": "count", "bin": None, "air": None}
-"""What is counted, and the field that stands for a point (None: any one)."""
+MEASUREMENTS = ("meter", "bin", "air")
+"""What is counted."""
 
 
 def count_points(url: str, org: str, token: str) -> dict[str, int]:
@@ -27,8 +29,9 @@ def count_points(url: str, org: str, token: str) -> dict[str, int]:
         query = client.query_api()
         for bucket in ("daily", "hourly", "raw"):
             flux = f"""from(bucket: "{bucket}") |> range(start: 0)
-              |> filter(fn: (r) => contains(value: r._measurement, set: {json.dumps(list(MEASUREMENTS))}))
-              |> group(columns: ["_measurement", "dev_eui", "_time"]) |> first(column: "_time")
+              |> filter(fn: (r) => contains(value: r._measurement, set: {json.dumps(MEASUREMENTS)}))
+              |> keep(columns: ["_measurement", "dev_eui", "_time"])
+              |> group(columns: ["_measurement", "dev_eui"]) |> unique(column: "_time")
               |> group(columns: ["_measurement"]) |> count(column: "dev_eui")"""
             for table in query.query(flux):
                 for record in table.records:
@@ -41,7 +44,7 @@ def describe(run: Run, token: str) -> dict[str, Any]:
     services = dict(run.services)
     points: dict[str, int | None] = dict.fromkeys(MEASUREMENTS)
     try:
-        points = dict(count_points(run.addresses["influxdb"], "vigie", token))
+        points = dict(count_points(run.addresses["influxdb"], ORG, token))
     except (ApiException, HTTPError, OSError) as error:
         services["influxdb"] = str(error).splitlines()[0]
     dead = read_metric(run.addresses["metrics"], "vigie_dead_letters")
@@ -58,9 +61,9 @@ def describe(run: Run, token: str) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Prints the line; 1 with a sentence when nothing runs."""
-    var = Var(places.VAR)
+def main(words: list[str]) -> int:
+    """Prints the line for the folder in `words` (var/ by default); 1 with a sentence when nothing runs."""
+    var = Var(Path(words[0]) if words else places.VAR)
     try:
         run = var.read_run() if var.running() else None
         if run is None or not run.addresses:
@@ -75,4 +78,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

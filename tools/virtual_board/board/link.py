@@ -91,7 +91,11 @@ def request(op: int, line: int, arg: int, payload):
             _file.write(_out, 0, fill)
             _file.write(payload)
     _fill = 0
-    if _file.readinto(_in) != _SIZE:
+    try:
+        heard = _file.readinto(_in)
+    except OSError:  # reset by a world that was killed
+        heard = 0
+    if heard != _SIZE:
         _vanish()
     status, pins, length, passed, horizon = unpack_from(_RECORD, _in, 0)
     _base += _elapsed + passed
