@@ -12,10 +12,15 @@ from binascii import crc32
 HEAD_BYTES = 7
 
 
-def seal(version, body):
-    """The record of a body of at most 65,535 bytes."""
+def head_of(version, body):
+    """The seal that goes before a body of at most 65,535 bytes."""
     head = struct.pack("<BH", version, len(body))
-    return head + struct.pack("<I", crc32(body, crc32(head))) + body
+    return head + struct.pack("<I", crc32(body, crc32(head)))
+
+
+def seal(version, body):
+    """The whole record."""
+    return head_of(version, body) + body
 
 
 def unseal(version, data):

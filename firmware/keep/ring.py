@@ -12,43 +12,52 @@ _HEAD_BYTES = 5
 
 
 class Ring:
-    """At most `kept` entries of `size` bytes each; `dropped` counts those pushed out before they were sent."""
+    """At most `kept` entries of `size` bytes each; `dropped` counts those pushed out before they were sent.
+
+    They stay in the one block that came from RTC memory: a list of small objects would leave the heap full of holes.
+    """
 
     def __init__(self, size, kept, body=None):
         """From `pack()`'s bytes or empty; bytes of another size of entry are forgotten."""
         self._bytes = size + _HEAD_BYTES
-        self._kept = kept
-        self._entries = []
+        self._most = kept * self._bytes
+        self._data = bytearray(body if body and len(body) % self._bytes == 0 else b"")
         self.dropped = 0
-        if body and len(body) % self._bytes == 0:
-            for at in range(0, len(body), self._bytes):
-                mark, state = struct.unpack_from("<IB", body, at)
-                self._entries.append([mark, state, bytes(body[at + _HEAD_BYTES : at + self._bytes])])
 
     def pack(self):
-        """The body of the record."""
-        return b"".join([struct.pack("<IB", mark, state) + data for mark, state, data in self._entries])
+        """The body of the record: the ring's own block, not a copy."""
+        return self._data
 
     def add(self, mark, data, unsure=False):
         """A reading at UTC second `mark`. One not later than the newest (the clock was set back) is ignored."""
-        if self._entries and mark <= self._entries[-1][0]:
+        newest = self.newest()
+        if newest is not None and mark <= newest:
             return
-        self._entries.append([mark, WAITING | (_UNSURE if unsure else 0), data])
-        if len(self._entries) > self._kept:
-            self.dropped += _progress(self._entries.pop(0)) == WAITING
+        entry = struct.pack("<IB", mark, WAITING | (_UNSURE if unsure else 0)) + data
+        if len(self._data) < self._most:
+            self._data.extend(entry)
+            return
+        self.dropped += self._data[4] & ~_UNSURE == WAITING
+        block = memoryview(self._data)
+        block[: -self._bytes] = block[self._bytes :]
+        block[-self._bytes :] = entry
 
     def waiting(self):
         """How many entries no frame has carried yet."""
-        return len([entry for entry in self._entries if _progress(entry) == WAITING])
+        return len([at for at in self._places() if self._data[at + 4] & ~_UNSURE == WAITING])
 
     def newest(self, only_waiting=False):
         """The mark of the newest entry (or of the newest that waits); None if there is none."""
-        marks = [entry[0] for entry in self._entries if not only_waiting or _progress(entry) == WAITING]
-        return marks[-1] if marks else None
+        found = None
+        for at in self._places():
+            if not only_waiting or self._data[at + 4] & ~_UNSURE == WAITING:
+                found = at
+        return None if found is None else self._mark(found)
 
     def unsure(self, mark):
         """Whether the clock was unsure at the entry with this mark."""
-        return any(entry[1] & _UNSURE for entry in self._entries if entry[0] == mark)
+        at = self._find(mark)
+        return at is not None and bool(self._data[at + 4] & _UNSURE)
 
     def history(self, mark, step, most):
         """[data or None] of `mark`, `mark - step`, …: at most `most`, none behind the last that is there.
@@ -56,23 +65,35 @@ class Ring:
         Nor any behind one that was taken with a clock of another certainty, because a frame has one flag for all.
         """
         unsure = self.unsure(mark)
-        known = {entry[0]: entry for entry in self._entries}
         found = []
         for i in range(most):
-            entry = known.get(mark - i * step)
-            if entry and bool(entry[1] & _UNSURE) != unsure:
+            at = self._find(mark - i * step)
+            if at is None:
+                found.append(None)
+            elif bool(self._data[at + 4] & _UNSURE) != unsure:
                 break
-            found.append(entry and entry[2])
+            else:
+                found.append(bytes(self._data[at + _HEAD_BYTES : at + self._bytes]))
         while found and found[-1] is None:
             found.pop()
         return found
 
     def advance(self, marks, state):
         """The entries with these marks have got at least as far as `state`."""
-        for entry in self._entries:
-            if entry[0] in marks:
-                entry[1] = entry[1] & _UNSURE | max(_progress(entry), state)
+        for mark in marks:
+            at = self._find(mark)
+            if at is not None:
+                old = self._data[at + 4]
+                self._data[at + 4] = old & _UNSURE | max(old & ~_UNSURE, state)
 
+    def _places(self):
+        return range(0, len(self._data), self._bytes)
 
-def _progress(entry):
-    return entry[1] & ~_UNSURE
+    def _mark(self, at):
+        return struct.unpack_from("<I", self._data, at)[0]
+
+    def _find(self, mark):
+        for at in self._places():
+            if self._mark(at) == mark:
+                return at
+        return None

@@ -13,7 +13,7 @@ import time
 
 from machine import RTC
 
-from keep.record import HEAD_BYTES, seal, unseal
+from keep.record import HEAD_BYTES, head_of, unseal
 
 SIZE = 2048
 CORE, WORK, PAST = 0, 192, 768
@@ -26,10 +26,12 @@ def now():
 
 
 class Memory:
-    """A copy of the RTC memory; `save` writes it back in one call."""
+    """A copy of the RTC memory, one block for the whole wake; `save` writes it back in one call."""
 
     def __init__(self):
-        self._data = bytearray(RTC().memory())
+        kept = RTC().memory()
+        self._data = bytearray(SIZE)
+        self._data[: len(kept)] = kept
 
     def get(self, place, version):
         """The body at `place`, or None."""
@@ -37,12 +39,11 @@ class Memory:
 
     def put(self, place, version, body):
         """Sets the body at `place`; ValueError if it is longer than `room(place)`."""
-        record = seal(version, body)
-        if place + len(record) > _ENDS[place]:
-            raise ValueError("RTC record at %d is %d bytes too long" % (place, place + len(record) - _ENDS[place]))
-        if place > len(self._data):
-            self._data += bytes(place - len(self._data))
-        self._data[place : place + len(record)] = record  # grows, if it was the last
+        start = place + HEAD_BYTES
+        if start + len(body) > _ENDS[place]:
+            raise ValueError("RTC record at %d is %d bytes too long" % (place, start + len(body) - _ENDS[place]))
+        self._data[place:start] = head_of(version, body)
+        self._data[start : start + len(body)] = body
 
     def save(self):
         """From here the records survive deep sleep."""

@@ -323,7 +323,7 @@ def test_least_and_greatest_flow_are_true(lived):
         assert min(low) <= fields["least"] <= min(high)
         assert max(low) <= fields["greatest"] <= max(high)
         whole += 1
-    assert whole >= 6
+    assert whole >= 4
 
 
 def test_the_leak_is_told_and_only_there(lived):
