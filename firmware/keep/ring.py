@@ -65,7 +65,7 @@ class Ring:
         Nor any behind one that was taken with a clock of another certainty, because a frame has one flag for all.
         """
         unsure = self.unsure(mark)
-        found = []
+        found: list = []
         for i in range(most):
             at = self._find(mark - i * step)
             if at is None:

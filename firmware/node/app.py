@@ -271,7 +271,7 @@ class Node:
         if self.kind == "meter":
             outcome = reports.meter(self, not self.work.announced)
             # The count of a new epoch goes with each report until the network has proved that it got it.
-            self.work.announced = self.work.announced or (outcome.sent and self.link.answered(outcome, True))
+            self.work.announced = self.work.announced or (outcome.sent and self._open_link().answered(outcome, True))
             self.work.moment_at = now() + DAY_MS
         else:
             outcome = reports.readings(self, self.kind)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from influxdb_client import InfluxDBClient
+from vigie.payload import air, codes, health, meter
+from vigie.payload import bin as bin_
 
 from tools.run.chain import Chain, Ports
 from tools.run.settle import read_metric
@@ -21,8 +23,6 @@ from tools.virtual_board.sensors.sht31 import Sht31
 from tools.world.city import DAY, HOUR, MINUTE, SECOND
 from tools.world.equip import house
 from tools.world.truth import House
-from vigie.payload import air, codes, health, meter
-from vigie.payload import bin as bin_
 
 SEED = 11
 BOARDS = 6
@@ -136,7 +136,16 @@ def read(chain):
             for table in client.query_api().query(f'from(bucket: "{bucket}") |> range(start: 0)'):
                 for record in table.records:
                     when = round(record.get_time().timestamp() * 1000) * 1_000_000
-                    rows.append((bucket, record.get_measurement(), record["dev_eui"], when, record.get_field(), record.get_value()))
+                    rows.append(
+                        (
+                            bucket,
+                            record.get_measurement(),
+                            record["dev_eui"],
+                            when,
+                            record.get_field(),
+                            record.get_value(),
+                        )
+                    )
     return rows
 
 
@@ -258,7 +267,9 @@ def test_within_an_epoch_all_differences_are_exact(lived):
             if eui != dev_eui or flagged(fields):
                 continue
             # The true count at some instant within 60 s of the stated one, less what the epoch began with.
-            possible = {truth.pulse_count(when + shift) - fields["count"] for shift in range(-BETWEEN, BETWEEN + 1, SECOND)}
+            possible = {
+                truth.pulse_count(when + shift) - fields["count"] for shift in range(-BETWEEN, BETWEEN + 1, SECOND)
+            }
             base = bases.setdefault(fields["epoch"], possible)
             bases[fields["epoch"]] = base & possible
             assert bases[fields["epoch"]], (dev_eui, when, fields, possible, base)
@@ -269,7 +280,11 @@ def test_the_first_epoch_counts_from_the_power_on(lived):
     stored = points(lived, "meter")
     for dev_eui, truth in lived.houses.items():
         first = truth.pulse_count(lived.power[dev_eui][0][0])
-        found = {(when, fields["count"]) for (_b, eui, when), fields in stored.items() if eui == dev_eui and fields["epoch"] == 1 and not flagged(fields)}
+        found = {
+            (when, fields["count"])
+            for (_b, eui, when), fields in stored.items()
+            if eui == dev_eui and fields["epoch"] == 1 and not flagged(fields)
+        }
         assert found
         for when, count in found:
             assert truth.pulse_count(when - BETWEEN) - first <= count <= truth.pulse_count(when + BETWEEN) - first
@@ -327,7 +342,7 @@ def test_least_and_greatest_flow_are_true(lived):
 
 
 def test_the_leak_is_told_and_only_there(lived):
-    told = {dev_eui: False for dev_eui in lived.houses}
+    told = dict.fromkeys(lived.houses, False)
     for (_bucket, dev_eui, _when), fields in points(lived, "report").items():
         if fields.get("leak"):
             told[dev_eui] = True

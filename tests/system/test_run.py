@@ -96,11 +96,21 @@ def first(folder):
         seconds = run.await_ready(400)
         code, line, _ = status(folder)
         said = run.said()
-        answers = [subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, check=False) for command in commands(said)]
+        answers = [
+            subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
+            for command in commands(said)
+        ]
         ended = run.interrupt()
     finally:
         run.kill()
-    return {"seconds": seconds, "status": (code, line), "said": said, "answers": answers, "ended": ended, "all": run.said()}
+    return {
+        "seconds": seconds,
+        "status": (code, line),
+        "said": said,
+        "answers": answers,
+        "ended": ended,
+        "all": run.said(),
+    }
 
 
 def commands(said):

@@ -51,8 +51,7 @@ class Runner:
         if not self._gentle or self.stopping.is_set():
             raise Interrupted
         self.stopping.set()
-        if self.chain.city is not None:
-            self.chain.city.clock.interrupt()
+        self.chain.city.clock.interrupt()
 
     def go(self) -> None:
         """Everything between the lock and the last process' end."""
@@ -69,7 +68,6 @@ class Runner:
             start = world.since if first else max(world.until, wall - RETURN)
             sites = chain.build_city(world, self._boards, start)
             city = chain.city
-            assert city is not None
             # At first technicians come round; later the current comes back everywhere at once.
             city.mount(10 * MINUTE if first else SECOND)
             settling = chain.settling()
@@ -86,9 +84,14 @@ class Runner:
 
     def _catch_up(self, world: World, settling: Settling) -> None:
         city = self.chain.city
-        assert city is not None
         start = city.clock.now
-        columns = (TextColumn("  catching up"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[at]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("  catching up"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[at]}"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(), transient=True, disable=not sys.stdout.isatty()) as progress:
             bar = progress.add_task("", total=time.time_ns() - start, at="")
             next_line = time.monotonic() + 10
@@ -103,7 +106,6 @@ class Runner:
 
     def _live(self, world: World) -> None:
         city = self.chain.city
-        assert city is not None
         city.clock.pace(True)
         self.chain.devnet.paced = True
         self.chain.devnet.apply_pending()
@@ -115,7 +117,6 @@ class Runner:
 
     def _note(self, world: World, phase: str) -> None:
         city, chain = self.chain.city, self.chain
-        assert city is not None
         world.until = city.clock.now
         self.var.write_world(world)
         self.run.phase = phase
@@ -137,7 +138,6 @@ class Runner:
 
     def _greet(self) -> None:
         city, chain = self.chain.city, self.chain
-        assert city is not None
         vigie = f".venv/bin/vigie --settings {places.short(self.var.settings_file)}"
         meter = next((site for site in city.sites.values() if site.kind == "meter"), None)
         _say("")
@@ -163,7 +163,9 @@ def _say(text: str) -> None:
 def _parse(words: list[str]) -> tuple[int, Ports, Path]:
     parser = argparse.ArgumentParser(prog="make run", description="The whole chain on this machine.")
     parser.add_argument("--boards", default="6", help=f"number of virtual boards, 1 to {_MOST_BOARDS}")
-    parser.add_argument("--port", action="append", default=[], metavar="NAME=NUMBER", help=f"a fixed port for {', '.join(_PORTS)}")
+    parser.add_argument(
+        "--port", action="append", default=[], metavar="NAME=NUMBER", help=f"a fixed port for {', '.join(_PORTS)}"
+    )
     parser.add_argument("--var", type=Path, default=places.VAR, metavar="FOLDER", help="where the data lies (var/)")
     given = parser.parse_args(words)
     if not given.boards.isdecimal() or not 1 <= int(given.boards) <= _MOST_BOARDS:
@@ -192,7 +194,9 @@ def main(words: list[str]) -> int:
         print(f"make run: {problem}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"make run: {error.filename or places.VAR}: {error.strerror}; mend that and run it again", file=sys.stderr)
+        print(
+            f"make run: {error.filename or places.VAR}: {error.strerror}; mend that and run it again", file=sys.stderr
+        )
         return 1
     except Interrupted:
         _say("stopped")

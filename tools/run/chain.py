@@ -47,7 +47,7 @@ class Chain:
         self._say = say
         self._parts = ExitStack()
         self._gateway: servers.Server | None = None
-        self.city: City | None = None
+        self._city: City | None = None
 
     def start_servers(self) -> None:
         """Mosquitto, InfluxDB and the network server with its API."""
@@ -96,6 +96,13 @@ class Chain:
             self._gateway.stop()
 
     @property
+    def city(self) -> City:
+        """The city, once it is built."""
+        if self._city is None:
+            raise RuntimeError("the chain has no city yet: build_city comes first")
+        return self._city
+
+    @property
     def metrics_url(self) -> str:
         """The gateway's metrics."""
         return f"http://127.0.0.1:{self._http_port}/metrics"
@@ -111,9 +118,9 @@ class Chain:
         sites = plan(world.seed, boards)
         provision(self.api_address, sites)
         self.devnet.apply_pending()
-        self.city = City(self.var.boards, world.seed, start, self.devnet, keep=keep)
-        self._parts.callback(self.city.close)
-        self.city.place(sites, world.since)
+        self._city = City(self.var.boards, world.seed, start, self.devnet, keep=keep)
+        self._parts.callback(self._city.close)
+        self._city.place(sites, world.since)
         return sites
 
     def services(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from influxdb_client import InfluxDBClient
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -67,7 +67,8 @@ def main(words: list[str]) -> int:
     try:
         run = var.read_run() if var.running() else None
         if run is None or not run.addresses:
-            raise Problem("status: no chain runs here yet; start it with `make run`")
+            print("status: no chain runs here yet; start it with `make run`", file=sys.stderr)
+            return 1
         with open(run.read_token_file, encoding="ascii") as file:
             token = file.read().strip()
         print(json.dumps(describe(run, token)))
