@@ -17,7 +17,7 @@ from rich.table import Table
 from . import check as checks
 from . import query as queries
 from . import service
-from .errors import EXIT_FAILED, UsageError, VigieError
+from .errors import EXIT_FAILED, EXIT_USAGE, UsageError, VigieError
 from .files import load
 from .settings import Settings
 from .spool import DeadLetter, Spool
@@ -34,6 +34,8 @@ _commands.add_typer(_query, name="query")
 _commands.add_typer(_dead, name="dead")
 
 
+# Typer's own for a word that it does not know, of which BadParameter is the public child; typer has it from click, inside or beside it.
+_WRONG_WORD: type[Exception] = typer.BadParameter.__bases__[0]
 _NOT_FOR_A_SCREEN = {"adr", "confirmed", "frequency", "gateway", "backhaul_ms"}
 
 
@@ -48,15 +50,27 @@ class _Given:
 def app() -> None:
     """Entry point."""
     try:
-        _commands()
+        code = _commands(standalone_mode=False)
     except VigieError as error:
         print(f"vigie: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except _WRONG_WORD as error:
+        sys.exit(_explain(error))
     except BrokenPipeError:
         # `vigie query … | head`: the reader has enough. Nothing more may be written, not even at exit.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         sys.stdout = None
         sys.exit(EXIT_FAILED)
+    sys.exit(code)
+
+
+def _explain(error: Any) -> int:
+    """One line for a wrong word on the command line; nothing where typer has shown its help instead."""
+    if text := error.format_message():
+        stop = "" if text.endswith((".", "?", ")")) else "."
+        command = error.ctx.command_path if error.ctx else "vigie"
+        print(f"vigie: {text}{stop} See `{command} --help`.", file=sys.stderr)
+    return EXIT_USAGE
 
 
 @_commands.callback()

@@ -74,6 +74,8 @@ class Runner:
             self._addresses()
             self._gentle = True
             _say(f"  {len(sites)} boards in place; the world stands at {_when(start)}")
+            if first:
+                _say("  two days pass before it is live: one to two minutes and 15 MB of disk for six boards")
             self._catch_up(world, settling)
             if not self.stopping.is_set():
                 self._greet()
@@ -149,7 +151,7 @@ class Runner:
         _say(f"  {vigie} query meter {meter.dev_eui if meter else '--all'} --since 3d")
         _say(f"  {vigie} query bin --all --since 1d")
         _say(f"  {vigie} query air --all --since 1d --csv")
-        _say("Ctrl-C stops everything.")
+        _say("`make status` tells how the chain is. Ctrl-C stops everything.")
 
 
 def _when(ns: int) -> str:
@@ -188,7 +190,7 @@ def main(words: list[str]) -> int:
         runner = Runner(var, boards, ports)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, runner.signalled)
-        _say(f"starting the chain on loopback; its data is in {places.short(var.folder)}/")
+        _say(f"starting the chain on loopback; its data is in {places.short(var.folder)}/; Ctrl-C stops it")
         runner.go()
     except (Problem, Unsettled, PublishError, BoardError) as problem:
         print(f"make run: {problem}", file=sys.stderr)

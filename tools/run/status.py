@@ -67,7 +67,10 @@ def main(words: list[str]) -> int:
     try:
         run = var.read_run() if var.running() else None
         if run is None or not run.addresses:
-            print("status: no chain runs here yet; start it with `make run`", file=sys.stderr)
+            print(
+                "status: no chain runs here, or it is still starting; start it with `make run`, or ask again in a few seconds",
+                file=sys.stderr,
+            )
             return 1
         with open(run.read_token_file, encoding="ascii") as file:
             token = file.read().strip()

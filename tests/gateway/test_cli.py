@@ -1,0 +1,49 @@
+"""The command line: a wrong word gets one line that says what, where and what to do, and exit code 2."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def vigie(*words):
+    told = subprocess.run([sys.executable, "-m", "vigie", *words], capture_output=True, text=True, check=False)
+    return told.returncode, told.stdout, told.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("qery",), "vigie: No such command 'qery'. Did you mean 'query'? See `vigie --help`.\n"),
+        (("query", "metre"), "vigie: No such command 'metre'. Did you mean 'meter'? See `vigie query --help`.\n"),
+        (("--version",), "vigie: No such option: --version. See `vigie --help`.\n"),
+        (("query", "air", "--since"), "vigie: Option '--since' requires an argument. See `vigie --help`.\n"),
+    ],
+)
+def test_a_wrong_word_is_one_line(words, line):
+    code, out, error = vigie(*words)
+    assert (code, out) == (2, "")
+    # python -m has another name for the program than its script has
+    assert error.replace("python -m vigie", "vigie") == line
+
+
+def test_a_number_that_is_none_is_one_line():
+    code, _, error = vigie("dead", "show", "x")
+    assert code == 2
+    assert error.count("\n") == 1
+    assert "'ID'" in error
+
+
+def test_help_is_asked_for_or_shown_instead_of_nothing():
+    code, out, error = vigie("--help")
+    assert (code, error) == (0, "")
+    assert "query" in out
+    code, out, error = vigie()
+    assert code == 2
+    assert "query" in out + error
+
+
+def test_a_missing_settings_file_is_its_own_exit_code(tmp_path):
+    code, _, error = vigie("--settings", str(tmp_path / "none.toml"), "check")
+    assert code == 3
+    assert error.count("\n") == 1
