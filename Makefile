@@ -20,8 +20,8 @@ run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it
 status: ## one JSON line about the running chain
 	@$(PYTHON) -m tools.run.status
 
-test: setup ## all tests
-	$(PYTHON) -m pytest
+test: setup ## all tests, a file a process, as many at once as there are cores
+	$(PYTHON) -m pytest -n auto --dist loadfile
 
 check: setup ## lint, format, types, the house's rules
 	$(PYTHON) -m ruff check .
