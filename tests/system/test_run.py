@@ -1,5 +1,6 @@
 """`make run` as a person uses it: a first run from the past, a second one, one after kill -9; `make status`; what is printed."""
 
+import itertools
 import json
 import os
 import re
@@ -100,6 +101,7 @@ def first(folder):
             subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, check=False)
             for command in commands(said)
         ]
+        seen = {kind: query(folder, f"{kind} --all --since 3d --json") for kind in ("meter", "bin", "air", "nodes")}
         ended = run.interrupt()
     finally:
         run.kill()
@@ -108,6 +110,7 @@ def first(folder):
         "status": (code, line),
         "said": said,
         "answers": answers,
+        "seen": seen,
         "ended": ended,
         "all": run.said(),
     }
@@ -147,10 +150,29 @@ def test_three_lines_that_work_when_pasted(first):
         assert len(answer.stdout.splitlines()) > 3, answer.stdout
 
 
-def test_what_a_city_sees_at_once(first, folder):
-    """A midnight of each meter, a leak at one, a bin that filled and was emptied, an evening of bad air: from the files of the run."""
-    said = first["said"]
-    assert "of 6 boards have joined" in said
+def test_a_city_sees_midnights_and_the_leak_at_once(first):
+    meters = {row["dev_eui"] for row in first["seen"]["nodes"] if row["kind"] == "meter"}
+    assert len(meters) == 2
+    midnights = {row["dev_eui"] for row in first["seen"]["meter"] if row["time"].endswith("T00:00:00Z")}
+    assert midnights == meters
+    assert [row["kind"] for row in first["seen"]["nodes"] if row.get("leak")] == ["meter"]
+
+
+def test_a_city_sees_a_bin_that_filled_and_was_emptied(first):
+    emptied = filled = 0
+    for dev_eui in {row["dev_eui"] for row in first["seen"]["bin"]}:
+        levels = [row["distance"] for row in first["seen"]["bin"] if row["dev_eui"] == dev_eui and "distance" in row]
+        steps = [later - earlier for earlier, later in itertools.pairwise(levels)]
+        emptied += sum(step > 300 for step in steps)
+        filled += sum(step < 0 for step in steps)
+    assert emptied
+    assert filled > 40
+
+
+def test_a_city_sees_an_evening_of_bad_air(first):
+    bad = [row["time"] for row in first["seen"]["air"] if row.get("pm25", 0) > 55]
+    assert len(bad) > 20
+    assert {int(when[11:13]) for when in bad} == {17, 18, 19, 20, 21}
 
 
 def test_interrupt_ends_it_all(first, folder):

@@ -160,8 +160,8 @@ _BIN_DAY = (1, 1, 1, 1, 1, 2, 4, 7, 8, 7, 7, 9, 10, 8, 7, 7, 8, 10, 11, 9, 6, 4,
 class Bin:
     """A street bin under an ultrasonic sensor, `depth_mm` from sensor to floor; steps of 60 s.
 
-    Rounds come on the weekdays `rounds` (Monday is 0) between 05:00 and 07:00 UTC, one in ten fails; a bin is never fuller
-    than 120 mm below the sensor.
+    Rounds come on the weekdays `rounds` (Monday is 0) between 05:00 and 07:00 UTC, one in `fails` fails (0: none does); a bin
+    is never fuller than 120 mm below the sensor.
     """
 
     seed: int
@@ -169,6 +169,7 @@ class Bin:
     depth_mm: int = 1500
     daily_mm: int = 300
     rounds: tuple[int, ...] = (0, 3)
+    fails: int = 10
 
     def emptied(self, when: int) -> int:
         """Instant (ns, a whole minute) of the last round at or before `when`."""
@@ -196,7 +197,9 @@ class Bin:
         return self.daily_mm * share * (60 + chance.below(self.seed, 81, "fill", self.site, hour)) // 100
 
     def _round(self, day: int) -> int | None:
-        if (day + 3) % 7 not in self.rounds or chance.below(self.seed, 10, "missed round", self.site, day) == 0:
+        if (day + 3) % 7 not in self.rounds or (
+            self.fails and chance.below(self.seed, self.fails, "missed round", self.site, day) == 0
+        ):
             return None
         return day * DAY + 5 * HOUR + chance.below(self.seed, 120, "round", self.site, day) * MINUTE
 
