@@ -14,6 +14,7 @@ from influxdb_client import InfluxDBClient
 from vigie.payload import air, codes, health, meter
 from vigie.payload import bin as bin_
 
+from tools.run import servers
 from tools.run.chain import Chain, Ports
 from tools.run.settle import read_metric
 from tools.run.state import Var, World
@@ -25,6 +26,7 @@ from tools.world.equip import house
 from tools.world.truth import House
 
 SEED = 11
+START = 1_780_282_800 * SECOND  # 2026-06-01, 03:00 UTC
 BOARDS = 6
 CUT_METER = 5
 BETWEEN = MINUTE  # contract 8: a stated time is within 60 s of the true one, or flagged
@@ -76,12 +78,12 @@ def served(city):
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory) -> Lived:
     days = Lived()
-    # Whole days before the present, because InfluxDB takes no point older than its bucket's retention.
-    days.start = time.time_ns() // DAY * DAY - 6 * DAY + 3 * HOUR
+    days.start = START
     var = Var(Path(tmp_path_factory.mktemp("five-days")))
     var.lock()
     with Chain(var, Ports(), say=lambda _text: None) as chain:
-        chain.start_servers()
+        # The days are the same whenever the test runs; no bucket must think them too old.
+        chain.start_servers(dict.fromkeys(servers.RETENTION_S, 36_500 * 86_400))
         chain.start_network(SEED)
         chain.start_gateway()
         chain.devnet.publisher = Recorder(chain.publisher, days.events)

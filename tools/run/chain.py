@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Event
@@ -49,14 +49,14 @@ class Chain:
         self._gateway: servers.Server | None = None
         self._city: City | None = None
 
-    def start_servers(self) -> None:
-        """Mosquitto, InfluxDB and the network server with its API."""
+    def start_servers(self, retention_s: Mapping[str, int] = servers.RETENTION_S) -> None:
+        """Mosquitto and InfluxDB, whose buckets keep points as long as `retention_s` says."""
         self.mosquitto = servers.start_mosquitto(self.var.folder / "mosquitto", self.ports.mqtt)
         self._parts.callback(self.mosquitto.stop)
         self._say(f"  Mosquitto listens on port {self.mosquitto.port}")
         self.influxdb = servers.start_influxdb(self.var.folder / "influxdb", self.ports.influxdb)
         self._parts.callback(self.influxdb.stop)
-        self.access = servers.influx_setup(self.influxdb.url, self.var.folder / "influxdb")
+        self.access = servers.influx_setup(self.influxdb.url, self.var.folder / "influxdb", retention_s=retention_s)
         self._say(f"  InfluxDB answers at {self.influxdb.url}")
 
     def start_network(self, seed: int) -> None:

@@ -23,7 +23,7 @@ from ..setup import places
 from ..setup.say import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 ORG = "vigie"
@@ -189,17 +189,17 @@ def start_influxdb(folder: Path, port: int = 0, program: Path = places.INFLUXD) 
     return InfluxDB(server, port)
 
 
-def influx_setup(url: str, folder: Path, org: str = ORG) -> InfluxAccess:
-    """Organisation, the three buckets with their retention, a write and a read token, each in a file of `folder`.
+def influx_setup(url: str, folder: Path, org: str = ORG, retention_s: Mapping[str, int] = RETENTION_S) -> InfluxAccess:
+    """Organisation, the three buckets with their retention (s), a write and a read token, each in a file of `folder`.
 
     What is there already is kept; a lost token file is made anew with a new token.
     """
     folder.mkdir(parents=True, exist_ok=True)
     access = InfluxAccess(org, folder / "write.token", folder / "read.token", folder / "admin.token")
-    _onboard(url, access)
+    _onboard(url, access, retention_s["daily"])
     api = _Api(url, access.admin_token_file.read_text(encoding="ascii").strip())
     org_id = api.call("GET", "/orgs?" + urlencode({"org": org}))["orgs"][0]["id"]
-    buckets = [_bucket(api, org_id, name, seconds) for name, seconds in RETENTION_S.items()]
+    buckets = [_bucket(api, org_id, name, seconds) for name, seconds in retention_s.items()]
     for path, action in ((access.write_token_file, "write"), (access.read_token_file, "read")):
         if not path.exists():
             may = [
@@ -234,7 +234,7 @@ class _Api:
             raise Problem(f"influxd: {self._url} does not answer: {error}; start it first") from None
 
 
-def _onboard(url: str, access: InfluxAccess) -> None:
+def _onboard(url: str, access: InfluxAccess, daily_s: int) -> None:
     api = _Api(url, "")
     if not api.call("GET", "/setup")["allowed"]:
         if not access.admin_token_file.exists():
@@ -245,7 +245,7 @@ def _onboard(url: str, access: InfluxAccess) -> None:
     token = secrets.token_urlsafe(32)
     # The file first: a kill between the two must not leave an InfluxDB whose token nobody knows.
     _write_secret(access.admin_token_file, token)
-    first = {"bucket": "daily", "retentionPeriodSeconds": RETENTION_S["daily"]}
+    first = {"bucket": "daily", "retentionPeriodSeconds": daily_s}
     user = {"username": "admin", "password": secrets.token_urlsafe(24)}
     api.call("POST", "/setup", {**user, **first, "org": access.org, "token": token})
 
