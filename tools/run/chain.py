@@ -14,6 +14,7 @@ from typing import Self
 from ..devnet.devnet import Devnet
 from ..devnet.grpc_server import Server as ApiServer
 from ..devnet.publisher import Publisher
+from ..setup import places
 from ..setup.say import Problem
 from ..world.city import City
 from ..world.sites import Site, plan
@@ -83,8 +84,14 @@ class Chain:
         folder = self.var.folder / "gateway"
         folder.mkdir(exist_ok=True)
         self._gateway = servers.Server("gateway", folder, command, stop_signal=signal.SIGTERM)
-        self._gateway.await_ready(lambda: servers.answers(f"http://127.0.0.1:{self._http_port}/readyz"))
+        self._gateway.await_ready(self._gateway_ready)
         self._say(f"  the gateway is ready, its metrics at {self.metrics_url}")
+
+    def _gateway_ready(self) -> bool:
+        for server in (self.mosquitto.server, self.influxdb.server):
+            if (problem := _ended(server)) is not None:
+                raise problem
+        return servers.answers(f"http://127.0.0.1:{self._http_port}/readyz")
 
     def stop_gateway(self, *, kill: bool = False) -> None:
         """Ends the gateway, by kill -9 if `kill`."""
@@ -109,7 +116,7 @@ class Chain:
 
     def settling(self) -> Settling:
         """The stops of the world, for the gateway that runs now."""
-        settling = Settling(self.publisher, self.metrics_url, stopping=self.stopping)
+        settling = Settling(self.publisher, self.metrics_url, stopping=self.stopping, ended=self.ended)
         settling.baseline()
         return settling
 
@@ -139,8 +146,8 @@ class Chain:
     def ended(self) -> Problem | None:
         """The sentence for a server that has ended by itself."""
         for server in (self.mosquitto.server, self.influxdb.server, self._gateway):
-            if server is not None and not server.running():
-                return Problem(f"{server.name}: it ended by itself; its log is {server.log_path}")
+            if server is not None and (problem := _ended(server)) is not None:
+                return problem
         return None
 
     def close(self) -> None:
@@ -174,3 +181,9 @@ path = "gateway/spool.sqlite"
 port = {self._http_port}
 """
         self.var.settings_file.write_text(rows)
+
+
+def _ended(server: servers.Server) -> Problem | None:
+    if server.running():
+        return None
+    return Problem(f"{server.name}: it ended by itself; its log is {places.short(server.log_path)}; run it again")

@@ -12,8 +12,12 @@ from typing import Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from ..devnet.publisher import PublishError
+
 POLL_S = 0.005
 ANSWER_S = 5.0
+_LOOK_S = 0.5
+"""How often it looks, while the broker is silent, whether waiting is still worth it."""
 
 
 class Unsettled(Exception):
@@ -82,11 +86,20 @@ class Settling:
     """
 
     def __init__(
-        self, publisher: Published, metrics_url: str, patience_s: float = 120.0, stopping: Event | None = None
+        self,
+        publisher: Published,
+        metrics_url: str,
+        patience_s: float = 120.0,
+        stopping: Event | None = None,
+        ended: Callable[[], Exception | None] = lambda: None,
     ) -> None:
-        """`patience_s`: wall seconds after which a stop is given up. `stopping`, once set, ends any waiting."""
+        """`patience_s`: wall seconds after which a stop is given up. `stopping`, once set, ends any waiting.
+
+        `ended`: the error to raise when a server that is waited for has ended, else None.
+        """
         self.publisher = publisher
         self._stopping = stopping or Event()
+        self._ended = ended
         self.metrics_url = metrics_url
         self.patience_s = patience_s
         self._gateway = 0.0
@@ -96,34 +109,57 @@ class Settling:
     def attach(self) -> None:
         """A gateway is ready: from here on its counters count. What waits in the broker for it is not settled yet."""
         counters = self._wait(lambda now: now.connected, "the gateway is not connected to the broker")
-        if counters.started != self._gateway:
+        if counters is not None and counters.started != self._gateway:
             self._gateway, self._received = counters.started, 0
 
     def baseline(self) -> None:
         """What the gateway has received so far was published before this world began."""
         counters = self._wait(lambda now: now.connected and now.waiting == 0, "events of an earlier run wait")
-        self._gateway, self._received, self._published = counters.started, counters.received, self.publisher.published
+        if counters is not None:
+            self._gateway, self._received = counters.started, counters.received
+            self._published = self.publisher.published
 
     def settle(self) -> None:
         """Returns once every published event is stored; Unsettled says after `patience_s` what was missing."""
-        self.publisher.wait_acknowledged(self.patience_s)
+        self._wait_acknowledged()
         due = self.publisher.published - self._published
         if due:
             counters = self._wait(
                 lambda now: now.started == self._gateway and now.received - self._received >= due and now.waiting == 0,
                 f"{due} events were published since the last stop",
             )
-            if self._stopping.is_set():
-                return
-            self._received, self._published = counters.received, self._published + due
+            if counters is not None:
+                self._received, self._published = counters.received, self._published + due
 
-    def _wait(self, done: Callable[[Counters], bool], what: str) -> Counters:
+    def _wait_acknowledged(self) -> None:
+        until = time.monotonic() + self.patience_s
+        while not self._over():
+            left = until - time.monotonic()
+            try:
+                self.publisher.wait_acknowledged(max(0.0, min(left, _LOOK_S)))
+            except PublishError:
+                if left <= _LOOK_S:
+                    raise
+            else:
+                return
+
+    def _wait(self, done: Callable[[Counters], bool], what: str) -> Counters | None:
+        """The counters once they are `done`; None when it is being stopped."""
         until = time.monotonic() + self.patience_s
         counters = None
         while time.monotonic() < until:
+            if self._over():
+                return None
             counters = read_counters(self.metrics_url)
-            if counters is not None and (done(counters) or self._stopping.is_set()):
+            if counters is not None and done(counters):
                 return counters
             time.sleep(POLL_S)
         found = "it does not answer" if counters is None else f"it says {counters}"
         raise Unsettled(f"gateway at {self.metrics_url}: {what}, {found} after {self.patience_s:.0f} s; see its log")
+
+    def _over(self) -> bool:
+        """Whether it is being stopped; raises what `ended` says."""
+        problem = self._ended()
+        if problem is not None:
+            raise problem
+        return self._stopping.is_set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,12 @@ class Var:
     def read_world(self) -> World | None:
         """The world's file, None before the first run."""
         values = _read(self._world_file)
-        try:
-            return None if values is None else World(**values)
-        except TypeError:
-            raise Problem(f"{places.short(self._world_file)}: not a world's file; remove var/ to begin anew") from None
+        if values is None:
+            return None
+        names = [each.name for each in fields(World)]
+        if sorted(values) != sorted(names) or not all(type(value) is int for value in values.values()):
+            raise _damaged(self._world_file, f"must hold whole numbers {', '.join(names)}")
+        return World(**values)
 
     def write_world(self, world: World) -> None:
         """Replaces the world's file in one step."""
@@ -107,10 +109,14 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        raise Problem(f"{places.short(path)}: not JSON; remove var/ to begin anew") from None
+        raise _damaged(path, "not JSON") from None
     if not isinstance(values, dict):
-        raise Problem(f"{places.short(path)}: not an object; remove var/ to begin anew")
+        raise _damaged(path, "not an object")
     return values
+
+
+def _damaged(path: Path, why: str) -> Problem:
+    return Problem(f"{places.short(path)}: {why}; put it back, or move {places.short(path.parent)}/ away to begin anew")
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

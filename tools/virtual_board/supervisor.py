@@ -17,14 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..setup import places
 from ..world.clock import Clock
 from .machine import Board, BoardError
 from .process import Process, compile_stand_ins
 from .wiring import Wiring
 
-ROOT = Path(__file__).parents[2]
-MICROPYTHON = ROOT / ".cache" / "bin" / "micropython"
-CACHE = ROOT / ".cache" / "virtual_board"
+CACHE = places.CACHE / "virtual_board"
 
 CRYSTAL_PPB = 40_000  # ±40 ppm: tolerance, temperature and ageing of a module's 40 MHz crystal together
 SLEEP_PPM = 30_000  # spread of the calibrated RC oscillator from chip to chip; with temperature up to ±5 %
@@ -39,7 +38,7 @@ class Supervisor:
         self,
         clock: Clock,
         seed: str,
-        micropython: Path = MICROPYTHON,
+        micropython: Path = places.MICROPYTHON,
         cache: Path = CACHE,
         timeout: float = 20.0,
         *,

@@ -4,8 +4,9 @@ import textwrap
 
 import pytest
 
+from tools.setup.places import MICROPYTHON
 from tools.virtual_board.flash import build_image
-from tools.virtual_board.supervisor import MICROPYTHON, Supervisor
+from tools.virtual_board.supervisor import Supervisor
 from tools.virtual_board.wiring import Wiring
 from tools.world.clock import Clock
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from tools.setup.places import ROOT
 from tools.virtual_board import process as process_module
 from tools.virtual_board.flash import read_image
 from tools.virtual_board.machine import BoardError
-from tools.virtual_board.supervisor import ROOT
 from tools.virtual_board.wiring import Wiring
 
 SECOND = 1_000_000_000
