@@ -39,6 +39,11 @@ def read_secret(path: PurePath, what: str) -> str:
         raise SettingsError(
             f"{what}: {path}: {error.strerror}; make the file and let the gateway's user read it"
         ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{what}: {path} is not text; put the secret into it, on one line") from None
     if not secret:
         raise SettingsError(f"{what}: {path} is empty; put the secret into it, on one line")
+    if not secret.isprintable() or not secret.isascii():
+        # Shown nowhere: whatever it is, somebody took it for a secret.
+        raise SettingsError(f"{what}: {path} has more than one line of plain text; put the secret into it, on one line")
     return secret

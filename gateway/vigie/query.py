@@ -1,5 +1,6 @@
 """The only reader of InfluxDB: the readings of a node or of all, as rows in the order of the schema."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from .files import read_secret
 from .points import SCHEMA
 from .settings import Settings
 
-_SINCE = re.compile(r"[0-9]+(s|m|h|d|w|mo|y)")
+_SINCE = re.compile(r"[0-9]{1,6}(s|m|h|d|w|mo|y)")
 _DEV_EUI = re.compile(r"[0-9a-f]{16}")
 _TIMEOUT_MS = 60_000
 
@@ -47,6 +48,8 @@ def make_query(measurement: str, dev_eui: str | None, *, every: bool, since: str
                 f"query {measurement}: --since {since!r}: give a span such as 12h, 2d or 3w, or a UTC time such as 2026-11-24T00:00:00Z"
             ) from None
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        if moment > datetime.now(UTC):
+            raise UsageError(f"query {measurement}: --since {since!r} lies in the future; give a time that has passed")
         since = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Query(measurement, dev_eui, since)
 
@@ -130,5 +133,7 @@ def _rows(settings: Settings, flux: str) -> Iterator[Row]:
 
 
 def _sentence(error: ApiException) -> str:
-    found = re.search(r'"message":\s*"((?:[^"\\]|\\.)*)"', str(error.body or ""))
-    return found.group(1) if found else str(error.reason)
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason)

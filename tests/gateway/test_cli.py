@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from vigie.errors import SettingsError, UsageError
+from vigie.files import read_secret
+from vigie.query import make_query
 
 
 def vigie(*words):
@@ -47,3 +50,27 @@ def test_a_missing_settings_file_is_its_own_exit_code(tmp_path):
     code, _, error = vigie("--settings", str(tmp_path / "none.toml"), "check")
     assert code == 3
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("since", "words"),
+    [
+        ("2099-01-01", "lies in the future; give a time that has passed"),
+        ("99999999999y", "give a span such as 12h, 2d or 3w"),
+        ("yesterday", "give a span such as 12h, 2d or 3w"),
+    ],
+)
+def test_a_span_that_cannot_be_is_refused(since, words):
+    with pytest.raises(UsageError) as refused:
+        make_query("air", None, every=True, since=since)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["one\ntwo\n", "all:\n\trm -rf x\n", "clé\n"])
+def test_a_file_that_holds_no_secret_is_refused_without_showing_it(tmp_path, content):
+    file = tmp_path / "token"
+    file.write_text(content)
+    with pytest.raises(SettingsError) as refused:
+        read_secret(file, "[influxdb] read_token_file")
+    assert "on one line" in str(refused.value)
+    assert content.strip() not in str(refused.value)

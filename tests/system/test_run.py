@@ -55,7 +55,11 @@ class Run:
 
 def status(folder):
     told = subprocess.run(
-        [sys.executable, "-m", "tools.run.status", str(folder)], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-m", "tools.run.status", "--var", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     return told.returncode, told.stdout, told.stderr
 

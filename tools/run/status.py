@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from datetime import UTC, datetime
@@ -62,8 +63,10 @@ def describe(run: Run, token: str) -> dict[str, Any]:
 
 
 def main(words: list[str]) -> int:
-    """Prints the line for the folder in `words` (var/ by default); 1 with a sentence when nothing runs."""
-    var = Var(Path(words[0]) if words else places.VAR)
+    """Prints the line; 1 with a sentence when nothing runs."""
+    parser = argparse.ArgumentParser(prog="make status", description="One JSON line about the running chain.")
+    parser.add_argument("--var", type=Path, default=places.VAR, metavar="FOLDER", help="where its data lies (var/)")
+    var = Var(parser.parse_args(words).var)
     try:
         run = var.read_run() if var.running() else None
         if run is None or not run.addresses:
