@@ -82,6 +82,8 @@ def live(folder, hours, seed=SEED, calls=(), *, start_ahead=True) -> Lived:
             city.mount(10 * MINUTE)
             assert city.run_until(START + hours * HOUR, settle)
             lived.digest = city.digest()
+        assert devnet.joined({site.dev_eui for site in sites}) == BOARDS
+        assert devnet.joined({sites[0].dev_eui, "00" * 8}) == 1
         return lived
     finally:
         if connection is not None:

@@ -23,9 +23,9 @@ HOUR = 3_600 * 10**9
 class Run:
     """One `python -m tools.run`, read line by line."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *before):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.run", "--var", str(folder)],
+            [*before, sys.executable, "-m", "tools.run", "--var", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -92,6 +92,30 @@ def test_what_a_run_leaves_when_it_is_cut_short(tmp_path):
         code, said = run.end()
         assert code == 0
         assert json.loads(world.read_text()) == lived
+    finally:
+        run.process.kill()
+        run.process.wait()
+        run.process.stdout.close()
+
+
+def test_after_a_full_disk_the_next_run_goes_on(tmp_path):
+    folder = tmp_path / "var"
+    # No file above 1.5 MB: a board's flash does not fit, all before it does.
+    run = Run(folder, "prlimit", "--fsize=1500000")
+    try:
+        run.hear("the gateway is ready")
+        code, said = run.end()
+        assert code == 1
+        assert said[-1] == f"make run: {folder}: File too large; mend that and run it again"
+        run = Run(folder)
+        run.hear("two days pass")
+        world = folder / "world.json"
+        lived = json.loads(world.read_text())
+        while run.process.poll() is None and json.loads(world.read_text())["until"] < lived["since"] + HOUR:
+            time.sleep(0.02)
+        run.process.send_signal(signal.SIGINT)
+        code, said = run.end()
+        assert code == 0, said
     finally:
         run.process.kill()
         run.process.wait()

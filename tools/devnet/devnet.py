@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -75,9 +75,10 @@ class Devnet:
         self._publish(happened)
         return happened
 
-    def joined(self) -> int:
-        """How many devices have a session."""
-        return int(self.store.rows("SELECT count(*) FROM radio WHERE session IS NOT NULL")[0][0])
+    def joined(self, dev_euis: Collection[str]) -> int:
+        """How many of these devices have a session."""
+        rows = self.store.rows("SELECT dev_eui FROM radio WHERE session IS NOT NULL")
+        return sum(dev_eui in dev_euis for (dev_eui,) in rows)
 
     def close(self) -> None:
         """Ends the database connection; the publisher is its owner's."""

@@ -60,6 +60,7 @@ class Store:
     """The file at `path` (":memory:" for none), made where it is not there."""
 
     def __init__(self, path: str | Path) -> None:
+        self._path = path
         self.lock = threading.RLock()
         try:
             self.db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -78,18 +79,21 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, one at a time; a nested one joins the outer."""
+        """All or nothing, one at a time; a nested one joins the outer. StoreError where the disk refuses."""
         with self.lock:
             if self.db.in_transaction:
                 yield self.db
                 return
-            self.db.execute("BEGIN IMMEDIATE")
             try:
-                yield self.db
-            except BaseException:
-                self.db.rollback()
-                raise
-            self.db.commit()
+                self.db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self.db
+                    self.db.commit()
+                except BaseException:
+                    self.db.rollback()
+                    raise
+            except sqlite3.OperationalError as e:
+                raise StoreError(f"devnet: {self._path}: {e}; make room or mend its rights, then run it again") from e
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows of a query."""

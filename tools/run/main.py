@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from ..devnet.publisher import PublishError
+from ..devnet.store import StoreError
 from ..setup import places
 from ..setup.say import Problem
 from ..virtual_board.machine import BoardError
@@ -144,11 +146,15 @@ class Runner:
         world.until = city.clock.now
         self.var.write_world(world)
         self.run.phase = phase
-        self.run.joined = chain.devnet.joined()
+        self.run.joined = self._joined()
         self.run.world_time = city.clock.now
         self.run.lag_s = round(max(0, time.time_ns() - city.clock.now) / SECOND, 3)
         self.run.services = chain.services()
         self.var.write_run(self.run)
+
+    def _joined(self) -> int:
+        """Of the boards that this run has; the network server may know more."""
+        return self.chain.devnet.joined({site.dev_eui for site in self.chain.city.sites.values()})
 
     def _addresses(self) -> None:
         chain = self.chain
@@ -165,7 +171,7 @@ class Runner:
         vigie = f".venv/bin/vigie --settings {places.short(self.var.settings_file)}"
         meter = next((site for site in city.sites.values() if site.kind == "meter"), None)
         _say("")
-        _say(f"The world is at the present. {chain.devnet.joined()} of {len(city.boards)} boards have joined.")
+        _say(f"The world is at the present. {self._joined()} of {len(city.boards)} boards have joined.")
         _say(f"  network server's API (gRPC)  {chain.api_address}, user admin, password admin")
         _say(f"  InfluxDB                     {chain.influxdb.url}, org {chain.access.org}")
         _say(f"  read token                   {places.short(chain.access.read_token_file)}")
@@ -205,6 +211,7 @@ def _parse(words: list[str]) -> tuple[int, Ports, Path]:
 
 def main(words: list[str]) -> int:
     """0 after Ctrl-C, 1 with one sentence when something is wrong."""
+    folder = places.VAR
     try:
         boards, ports, folder = _parse(words)
         var = Var(folder)
@@ -214,13 +221,13 @@ def main(words: list[str]) -> int:
             signal.signal(number, runner.signalled)
         _say(f"starting the chain on loopback; its data is in {places.short(var.folder)}/; Ctrl-C stops it")
         runner.go()
-    except (Problem, Unsettled, PublishError, BoardError) as problem:
+    except (Problem, Unsettled, PublishError, BoardError, StoreError) as problem:
         print(f"make run: {problem}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(
-            f"make run: {error.filename or places.VAR}: {error.strerror}; mend that and run it again", file=sys.stderr
-        )
+        where = error.filename or places.short(folder)
+        cure = "make room there" if error.errno in (ENOSPC, EDQUOT) else "mend that"
+        print(f"make run: {where}: {error.strerror}; {cure} and run it again", file=sys.stderr)
         return 1
     except Interrupted:
         _say("stopped")

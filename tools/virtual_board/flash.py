@@ -59,7 +59,14 @@ class Flash:
     def close(self) -> None:
         """Writes the wear counts."""
         os.close(self._file)
-        self._wear.write_text(json.dumps({"erases": self.erases, "programmed": self.programmed}))
+        _replace(self._wear, json.dumps({"erases": self.erases, "programmed": self.programmed}).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """The file whole or not at all: on a full disk a board must not be left with half a flash."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(content)
+    fresh.replace(path)
 
 
 def compile_source(source: Path, name: str) -> bytes:
@@ -109,9 +116,9 @@ def build_image(path: Path, files: Mapping[str, bytes], blocks: int = BLOCKS) ->
             file.write(content)
     system.unmount()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(system.context.buffer))
     for kept in (".wear", ".nvs", ".log"):
         path.with_suffix(path.suffix + kept).unlink(missing_ok=True)
+    _replace(path, bytes(system.context.buffer))
 
 
 def read_image(content: bytes) -> dict[str, bytes]:
