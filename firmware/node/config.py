@@ -24,8 +24,6 @@ class Config:
         self.dev_eui = _hex(values, "dev_eui")
         self.join_eui = _hex(values, "join_eui")
         self.app_key = _hex(values, "app_key")
-        if values.get("hourly", False) is not False:
-            raise ConfigError("config.json: hourly is not known to this firmware; set it to false")
 
 
 def _word(values, key, known):

@@ -13,7 +13,7 @@ from tools.setup import places
 @pytest.fixture(scope="session")
 def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
     if not places.INFLUXD.exists():
-        pytest.skip("InfluxDB is not there: make setup")
+        pytest.fail("InfluxDB is not there: make setup")
     folder = tmp_path_factory.mktemp("influxdb")
     server = servers.start_influxdb(folder)
     yield Influx(server, servers.influx_setup(server.url, folder / "secrets"))

@@ -40,7 +40,6 @@ def test_config_is_checked():
         ("kind", "gas", "config.json: kind is 'gas'; one of meter, bin, air is needed"),
         ("app_key", "2b7e", "config.json: app_key is wrong; 32 hex digits are needed"),
         ("join_eui", None, "config.json: join_eui is missing; 16 hex digits are needed"),
-        ("hourly", True, "config.json: hourly is not known to this firmware; set it to false"),
     ):
         values = dict(GOOD)
         values[key] = value

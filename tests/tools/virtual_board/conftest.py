@@ -46,7 +46,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path):
     if not MICROPYTHON.exists():
-        pytest.skip("no MicroPython: make setup builds it")
+        pytest.fail("no MicroPython: make setup builds it")
     made = Bench(tmp_path)
     yield made
     made.supervisor.close()
