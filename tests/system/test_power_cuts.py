@@ -1,6 +1,6 @@
 """Power that goes in the midst of a flash write, wherever in a meter's join and reports: it boots again, nothing is used twice.
 
-Meters beside their LoRa gateway and the network server, without other servers; each cut leaves half of one program operation.
+Meters beside their LoRa gateway and the network server, without other servers; each cut leaves one program operation half done.
 """
 
 from collections import defaultdict
@@ -12,15 +12,15 @@ from vigie.payload import meter
 from tools.devnet.devnet import Devnet
 from tools.devnet.grpc_server import Server
 from tools.run.provision import provision
-from tools.world.city import HOUR, SECOND, City
+from tools.world.city import HOUR, MINUTE, SECOND, City
 from tools.world.equip import house
 from tools.world.sites import plan
 
 SEED = 5
 START = 1_779_926_400 * 10**9  # 2026-05-28 00:00:00 UTC
-CUTS = (*range(1, 17), *range(18, 41, 2))
+CUTS = (*range(1, 17), *range(18, 29, 2))
 DARK = 90 * SECOND
-LIVES = 2
+JOINED = 15 * MINUTE
 END = START + 11 * HOUR
 
 
@@ -35,10 +35,12 @@ class Kept:
 
 
 class Cutter:
-    """Meter number n: each life ends at the n-th flash write of it, the last one goes on."""
+    """Cuts a meter's power three times: in its join, in its reports once it has joined, in the start from its flash that follows."""
 
     def __init__(self, city, number, after_blocks, first):
         self.city, self.number, self.after_blocks = city, number, after_blocks
+        # (when to begin to count flash writes, ns after power-on; in which of them the power goes)
+        self.plan = [(0, after_blocks), (JOINED, after_blocks % 8 + 1), (0, after_blocks % 12 + 1)]
         self.cuts = []
         self.last_start = 0
         city.clock.at(first, self.live)
@@ -47,9 +49,10 @@ class Cutter:
         board = self.city.boards[self.number]
         board.power_on()
         self.last_start = self.city.clock.now
-        if len(self.cuts) < LIVES:
-            board.power_cut(after_blocks=self.after_blocks)
-            self.city.clock.after(SECOND, self.watch)
+        if len(self.cuts) < len(self.plan):
+            delay, after_blocks = self.plan[len(self.cuts)]
+            self.city.clock.after(delay, lambda: board.power_cut(after_blocks=after_blocks))
+            self.city.clock.after(delay + SECOND, self.watch)
 
     def watch(self):
         if self.city.boards[self.number].state == "off":
@@ -89,7 +92,7 @@ def lived(tmp_path_factory):
 def test_each_write_was_cut(lived):
     cutters = lived[1]
     for dev_eui, cutter in cutters.items():
-        assert len(cutter.cuts) == LIVES, (dev_eui, cutter.after_blocks, cutter.cuts)
+        assert len(cutter.cuts) == len(cutter.plan), (dev_eui, cutter.after_blocks, cutter.cuts)
 
 
 def test_every_board_boots_and_sleeps(lived):
