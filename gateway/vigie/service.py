@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 
 import structlog
@@ -53,7 +54,7 @@ def _run(settings: Settings) -> None:
     token = read_secret(settings.influxdb.write_token_file, "[influxdb] write_token_file")
     spools = [Spool(Path(settings.spool.path), settings.spool.max_bytes) for _ in range(3)]
     metrics = Metrics(spools[2])
-    over = threading.Event()
+    over: SimpleQueue[None] = SimpleQueue()
     stop_ingest, stop_writer, wake = threading.Event(), threading.Event(), threading.Event()
     ingest = Ingest(settings.mqtt, spools[0], metrics, stop_ingest, wake)
     writer = Writer(spools[1], InfluxWriter(settings.influxdb, token), settings.buckets, metrics, stop_writer, wake)
@@ -73,7 +74,7 @@ def _run(settings: Settings) -> None:
         return 200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()
 
     server = serve(settings.http.host, settings.http.port, {"/metrics": scrape, "/healthz": live, "/readyz": ready})
-    _stop_on_signals(over)
+    stop_on_signals(over)
     failures: list[BaseException] = []
     threads = [
         threading.Thread(target=_guarded, name=name, args=(loop, over, failures))
@@ -82,7 +83,7 @@ def _run(settings: Settings) -> None:
     for thread in threads:
         thread.start()
     _log.info("running", http=f"http://{settings.http.host}:{server.server_port}", spool=str(settings.spool.path))
-    over.wait()
+    over.get()
     _log.info("stopping")
     stop_ingest.set()
     threads[1].join()
@@ -98,7 +99,7 @@ def _run(settings: Settings) -> None:
         raise failures[0]
 
 
-def _guarded(loop: Callable[[], None], over: threading.Event, failures: list[BaseException]) -> None:
+def _guarded(loop: Callable[[], None], over: SimpleQueue[None], failures: list[BaseException]) -> None:
     """A loop that ends by an error ends the service: a supervisor's restart is better than half a gateway."""
     try:
         loop()
@@ -107,12 +108,17 @@ def _guarded(loop: Callable[[], None], over: threading.Event, failures: list[Bas
             _log.error("cannot go on", reason=str(error))
         failures.append(error)
     finally:
-        over.set()
+        over.put(None)
 
 
-def _stop_on_signals(over: threading.Event) -> None:
+def stop_on_signals(over: SimpleQueue[None]) -> None:
+    """SIGTERM and SIGINT put None there.
+
+    Into no Event: a second signal in the midst of its `set` would find its lock taken by the very thread that it interrupts.
+    """
+
     def stop(_number: int, _frame: FrameType | None) -> None:
-        over.set()
+        over.put(None)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
