@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Event
 
 import pytest
 
 from tools.devnet.publisher import PublishError
-from tools.run.settle import Settling, Unsettled
+from tools.run.settle import Settling, Stop, Unsettled
 from tools.run.state import Var, World
 from tools.setup.say import Problem
 
@@ -188,7 +187,7 @@ def test_settling_ends_at_once_when_a_server_has_ended_or_when_stopped(publisher
     settling = nobody(publisher, 60, ended=lambda: Problem("influxd: it ended by itself"))
     with pytest.raises(Problem, match="influxd"):
         settling.settle()
-    stopping = Event()
-    stopping.set()
+    stopping = Stop()
+    stopping.asked = True
     nobody(publisher, 60, stopping=stopping).settle()
     assert time.monotonic() - began < 5

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from threading import Event
 from types import TracebackType
 from typing import Self
 
@@ -20,7 +19,7 @@ from ..world.city import City
 from ..world.sites import Site, plan
 from . import servers
 from .provision import provision
-from .settle import Settling
+from .settle import Settling, Stop
 from .state import Var, World
 
 _GATEWAY_STOP_S = 20.0
@@ -40,11 +39,11 @@ class Chain:
     """All parts on one folder. Leaving the `with` stops them in the opposite order; the folder keeps everything."""
 
     def __init__(
-        self, var: Var, ports: Ports, stopping: Event | None = None, say: Callable[[str], None] = print
+        self, var: Var, ports: Ports, stopping: Stop | None = None, say: Callable[[str], None] = print
     ) -> None:
         self.var = var
         self.ports = ports
-        self.stopping = stopping or Event()
+        self.stopping = stopping or Stop()
         self._say = say
         self._parts = ExitStack()
         self._gateway: servers.Server | None = None

@@ -9,7 +9,6 @@ import sys
 import time
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
-from threading import Event
 from types import FrameType
 
 from rich.console import Console
@@ -22,7 +21,7 @@ from ..setup.say import Problem
 from ..virtual_board.machine import BoardError
 from ..world.city import DAY, MINUTE, SECOND
 from .chain import Chain, Ports
-from .settle import Settling, Unsettled
+from .settle import Settling, Stop, Unsettled
 from .state import SEED, Run, Var, World
 
 PAST = 2 * DAY
@@ -42,7 +41,7 @@ class Runner:
 
     def __init__(self, var: Var, boards: int, ports: Ports) -> None:
         self.var = var
-        self.stopping = Event()
+        self.stopping = Stop()
         self.chain = Chain(var, ports, self.stopping, _say)
         self.run = Run(pid=os.getpid(), boards=boards)
         self._boards = boards
@@ -50,9 +49,9 @@ class Runner:
 
     def signalled(self, _number: int, _frame: FrameType | None) -> None:
         """A signal asks to end: the world finishes its step, anything else ends at once."""
-        if not self._gentle or self.stopping.is_set():
+        if not self._gentle or self.stopping.asked:
             raise Interrupted
-        self.stopping.set()
+        self.stopping.asked = True
         self.chain.city.clock.interrupt()
 
     def go(self) -> None:
@@ -81,7 +80,7 @@ class Runner:
                 _say("  two days pass before it is live: one to two minutes and 15 MB of disk for six boards")
             self._catch_up(world, settling)
             self._hold(world)
-            if not self.stopping.is_set():
+            if not self.stopping.asked:
                 self._greet()
                 self._live(world)
             self._gentle = False
@@ -101,7 +100,7 @@ class Runner:
         with Progress(*columns, console=Console(), transient=True, disable=not sys.stdout.isatty()) as progress:
             bar = progress.add_task("", total=time.time_ns() - start, at="")
             next_line = time.monotonic() + 10
-            while not self.stopping.is_set() and (behind := time.time_ns() - city.clock.now) > SECOND:
+            while not self.stopping.asked and (behind := time.time_ns() - city.clock.now) > SECOND:
                 # The hour's stops are the city's; a shorter last step brings the world to the present.
                 city.run_until(self._ahead(world, min(behind, MINUTE * 15)), settling.settle)
                 progress.update(bar, completed=city.clock.now - start, at=_when(city.clock.now))
@@ -118,7 +117,8 @@ class Runner:
                 f"  the world has lived to {_when(city.clock.now)}, {ahead // SECOND} s ahead of this machine's clock; it "
                 "waits until then: mend the clock, or move the folder away to begin anew"
             )
-        while city.clock.now > time.time_ns() and not self.stopping.wait(min(1.0, ahead / SECOND)):
+        while city.clock.now > time.time_ns() and not self.stopping.asked:
+            time.sleep(min(0.2, ahead / SECOND))
             self._note(world, "waiting for the clock")
             if (problem := self.chain.ended()) is not None:
                 raise problem
@@ -128,7 +128,7 @@ class Runner:
         city.clock.pace(True)
         self.chain.devnet.paced = True
         self.chain.devnet.apply_pending()
-        while not self.stopping.is_set():
+        while not self.stopping.asked:
             city.clock.run_until(self._ahead(world, SECOND))
             self._note(world, "live")
             if (problem := self.chain.ended()) is not None:

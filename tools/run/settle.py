@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from threading import Event
 from typing import Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +21,12 @@ _LOOK_S = 0.5
 
 class Unsettled(Exception):
     """The gateway did not store in time what was published; the text says what was missing."""
+
+
+class Stop:
+    """Whether somebody asked to end. A bare flag: a signal handler must touch no lock, it may have interrupted its owner."""
+
+    asked = False
 
 
 class Published(Protocol):
@@ -90,15 +95,15 @@ class Settling:
         publisher: Published,
         metrics_url: str,
         patience_s: float = 120.0,
-        stopping: Event | None = None,
+        stopping: Stop | None = None,
         ended: Callable[[], Exception | None] = lambda: None,
     ) -> None:
-        """`patience_s`: wall seconds after which a stop is given up. `stopping`, once set, ends any waiting.
+        """`patience_s`: wall seconds after which a stop is given up. `stopping`, once asked, ends any waiting.
 
         `ended`: the error to raise when a server that is waited for has ended, else None.
         """
         self.publisher = publisher
-        self._stopping = stopping or Event()
+        self._stopping = stopping or Stop()
         self._ended = ended
         self.metrics_url = metrics_url
         self.patience_s = patience_s
@@ -162,4 +167,4 @@ class Settling:
         problem = self._ended()
         if problem is not None:
             raise problem
-        return self._stopping.is_set()
+        return self._stopping.asked

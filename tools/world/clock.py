@@ -9,9 +9,9 @@ said what it wants next before the world may go on.
 from __future__ import annotations
 
 import heapq
-import threading
 import time
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 Action = Callable[[], None]
 
@@ -53,7 +53,8 @@ class Clock:
         self._queue: list[tuple[int, int, int, Event]] = []
         self._sequence = 0
         self._barriers: list[Action] = []
-        self._interrupted = threading.Event()
+        # Not an Event: a signal handler that interrupts this very thread inside its `wait` would find its lock taken.
+        self._interruptions: SimpleQueue[None] = SimpleQueue()
 
     def at(self, when: int, action: Action, rank: int = 0) -> Event:
         """Calls `action` at world time `when` (ns, not before now); at one instant lower ranks come first."""
@@ -83,7 +84,7 @@ class Clock:
 
     def interrupt(self) -> None:
         """Makes `run_until` return before its next event. For other threads and signal handlers."""
-        self._interrupted.set()
+        self._interruptions.put(None)
 
     def next_event(self) -> int | None:
         """World time in ns of the next event in the queue."""
@@ -115,7 +116,7 @@ class Clock:
         if end < self.now:
             raise ValueError(f"cannot run back to {end} ns: the world is at {self.now} ns")
         self._end = end
-        while not self._interrupted.is_set():
+        while self._interruptions.empty():
             for barrier in self._barriers:
                 barrier()
             upcoming = self.next_event()
@@ -128,7 +129,8 @@ class Clock:
             event = heapq.heappop(self._queue)[3]
             self.now = event.when
             event.happen()
-        self._interrupted.clear()
+        while not self._interruptions.empty():
+            self._interruptions.get()
         return False
 
     def _hold(self, target: int) -> bool:
@@ -137,6 +139,9 @@ class Clock:
             wall = self._wall()
             if wall >= target:
                 return True
-            if self._interrupted.wait(min((target - wall) / 1e9, 1.0)):
-                self.now = max(self.now, min(self._wall(), target))
-                return False
+            try:
+                self._interruptions.get(timeout=min((target - wall) / 1e9, 1.0))
+            except Empty:
+                continue
+            self.now = max(self.now, min(self._wall(), target))
+            return False
