@@ -1,4 +1,4 @@
-"""Readings on their way from a sensor to the payload: medians, the fields of a frame, and the ring that keeps them. Pure.
+"""Readings on their way from a sensor to the payload: medians and the fields of a frame. Pure.
 
 A sensor answers with a value in the unit of its frame or with a reason, one of the payload's reason codes; 0 is no reason.
 """

@@ -112,58 +112,27 @@ _Csv = Annotated[bool, typer.Option("--csv", help="CSV: comma, point, UTF-8.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON array.")]
 
 
-@_query.command("meter")
-def _meter(
-    context: typer.Context,
-    dev: _Dev = None,
-    every: _All = False,
-    since: _Since = "2d",
-    as_csv: _Csv = False,
-    as_json: _Json = False,
-) -> None:
-    """Counts of a water meter (pulses) and the figures of each day."""
-    _show(
-        context.obj.load(), queries.make_query("meter", dev, every=every, since=since), as_csv=as_csv, as_json=as_json
-    )
+def _reading(measurement: str, summary: str) -> None:
+    """Adds `vigie query MEASUREMENT`; all of them take the same words."""
+
+    @_query.command(measurement, help=summary)
+    def show(
+        context: typer.Context,
+        dev: _Dev = None,
+        every: _All = False,
+        since: _Since = "2d",
+        as_csv: _Csv = False,
+        as_json: _Json = False,
+    ) -> None:
+        settings = context.obj.load()
+        query = queries.make_query(measurement, dev, every=every, since=since)
+        _print(queries.columns(measurement), queries.read(settings, query), as_csv=as_csv, as_json=as_json)
 
 
-@_query.command("bin")
-def _bin(
-    context: typer.Context,
-    dev: _Dev = None,
-    every: _All = False,
-    since: _Since = "2d",
-    as_csv: _Csv = False,
-    as_json: _Json = False,
-) -> None:
-    """Distances in a bin (mm)."""
-    _show(context.obj.load(), queries.make_query("bin", dev, every=every, since=since), as_csv=as_csv, as_json=as_json)
-
-
-@_query.command("air")
-def _air(
-    context: typer.Context,
-    dev: _Dev = None,
-    every: _All = False,
-    since: _Since = "2d",
-    as_csv: _Csv = False,
-    as_json: _Json = False,
-) -> None:
-    """Particles (µg/m³), temperature (°C), humidity (%)."""
-    _show(context.obj.load(), queries.make_query("air", dev, every=every, since=since), as_csv=as_csv, as_json=as_json)
-
-
-@_query.command("link")
-def _link(
-    context: typer.Context,
-    dev: _Dev = None,
-    every: _All = False,
-    since: _Since = "2d",
-    as_csv: _Csv = False,
-    as_json: _Json = False,
-) -> None:
-    """Each frame as the network heard it."""
-    _show(context.obj.load(), queries.make_query("link", dev, every=every, since=since), as_csv=as_csv, as_json=as_json)
+_reading("meter", "Counts of a water meter (pulses) and the figures of each day.")
+_reading("bin", "Distances in a bin (mm).")
+_reading("air", "Particles (µg/m³), temperature (°C), humidity (%).")
+_reading("link", "Each frame as the network heard it.")
 
 
 @_query.command("nodes")
@@ -240,10 +209,6 @@ def _chosen(context: typer.Context, numbers: list[int] | None, *, every: bool) -
 
 def _received(letter: DeadLetter) -> datetime:
     return datetime.fromtimestamp(letter.received_ns / 1e9, UTC)
-
-
-def _show(settings: Settings, query: queries.Query, *, as_csv: bool, as_json: bool) -> None:
-    _print(queries.columns(query.measurement), queries.read(settings, query), as_csv=as_csv, as_json=as_json)
 
 
 def _print(columns: list[str], rows: list[queries.Row], *, as_csv: bool, as_json: bool) -> None:

@@ -62,13 +62,6 @@ class House:
         """Volume in ml since the installation."""
         return self._volume(when) // SECOND
 
-    def flow_ml_s(self, when: int) -> int:
-        """Flow in ml/s at an instant."""
-        if when // DAY < self._first:
-            return 0
-        day = self._day(when // DAY)
-        return day.flows[bisect_right(day.starts, when) - 1]
-
     def pulse_count(self, when: int) -> int:
         """How many pulses the meter had given at `when`, that instant included."""
         return self._volume(when) // self._pulse
