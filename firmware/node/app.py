@@ -21,6 +21,7 @@ PASSES = 12  # what still is due then waits for the next wake
 # after an unanswered time request, doubled each time; a node that does not know the time is no use until it does
 RETRY_MS, RETRY_UNKNOWN_MS, RETRY_MOST_MS = 15 * 60_000, 60_000, 2 * 3_600_000
 ASK_AGAIN_MS = 60_000
+ANNOUNCE_MS = 600_000  # so long after a start the first count of an epoch, unanswered, is sent again each minute
 RADIO_MS = 15 * 60_000  # a modem that does not answer is tried again
 MISCONFIGURED_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -279,6 +280,8 @@ class Node:
             return self._postpone(outcome)
         if self.core.clock.known:
             self._next_report(0 if self.work.report == NEVER else self.work.report)
+            if self.kind == "meter" and not self.work.announced and now() - self.work.start < ANNOUNCE_MS:
+                self.work.report = self.core.clock.now(now()) + RETRY_UNKNOWN_MS
         return None
 
     def _next_report(self, sent=0):
