@@ -11,7 +11,7 @@ STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-setup: ## bring what is missing: Debian packages, .venv, MicroPython, InfluxDB
+setup: ## bring what is missing: Debian packages, .venv, npm packages, MicroPython, InfluxDB
 	@python3 -m tools.setup
 
 run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it

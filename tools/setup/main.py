@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from . import debian, environment, influxdb, micropython, places
+from . import debian, environment, influxdb, micropython, nodejs, places
 from .say import Problem, Progress, line
 from .step import Step
 
@@ -16,7 +16,7 @@ ALWAYS = {"mosquitto"}
 
 def _missing() -> list[Step]:
     """All that is to be done, the quick steps first so that a problem shows early."""
-    return [step for part in (environment, micropython, influxdb) if (step := part.step())]
+    return [step for part in (environment, nodejs, micropython, influxdb) if (step := part.step())]
 
 
 def _announce(packages: list[str], steps: Iterable[Step]) -> None:

