@@ -5,6 +5,7 @@ RX2, and the slow clock that counts in its place is off by up to 5 %: 50 ms on a
 wake-up sources.
 """
 
+from gc import collect
 from time import sleep_ms, sleep_us, ticks_add, ticks_diff, ticks_us, time_ns
 
 from lorawan.airtime import on_air_us, symbol_us, window
@@ -13,10 +14,10 @@ from lorawan.mac import CLOSED, ELAPSED, FAILED, HEARD, JOIN, SEND, SENT, Listen
 from .trait import Frame, RadioError
 
 _PPM = 40  # crystal of the board, worst case
-_FIXED_US = 10000  # latency of the ESP32's soft pin interrupt (most of it), and the network's own error
+_FIXED_US = 10000  # what the two ends may be off from each other beside their crystals
 _POLL_MS = 20  # the interrupt keeps its own time; looking late costs nothing
 _FEED_MS = 1000
-_SET_UP_MS = 20  # a window is set up that long before it opens
+_TX_START_US = 1000  # from start() to the first symbol: PLL and ramp take 0.3 ms (SX1261/2 8.3.1), 0.2 ms (SX1276 5.4)
 _LONGEST_DOWN = 255
 
 
@@ -76,14 +77,15 @@ class Runner:
     def _transmit(self, action):
         air_us = on_air_us(len(action.phy), action.sf, action.bandwidth)
         self._modem.prepare_transmit(*action)
-        began = ticks_us()
         self._modem.start()
-        self._sleep_until(ticks_add(began, air_us - _POLL_MS * 1000))
-        done = self._await(ticks_add(began, air_us + 200000))
+        # The frame cannot end later than this. The pin's handler may say so 10 ms later: the ESP32's run when the interpreter gets to them.
+        latest = ticks_add(ticks_us(), _TX_START_US + air_us + air_us // 1000 * self._ppm // 1000)
+        self._sleep_until(ticks_add(latest, -_POLL_MS * 1000))
+        done = self._await(ticks_add(latest, 200000))
         if done is None:
             raise RadioError("no end of transmission; check the wiring of the modem's interrupt pin")
-        self._sent_us = done.ticks_us
-        return (SENT, done.ticks_us)
+        self._sent_us = done.ticks_us if ticks_diff(done.ticks_us, latest) < 0 else latest
+        return (SENT, self._sent_us)
 
     def _listen(self, action):
         modem = self._modem
@@ -94,8 +96,8 @@ class Runner:
         opens = ticks_add(self._sent_us, opens_us)
         if ticks_diff(ticks_us(), opens) > length_us:
             return (CLOSED,)  # a frame of another network filled RX1 until RX2 was over
-        self._sleep_until(ticks_add(opens, -_SET_UP_MS * 1000))
         modem.prepare_receive(action.frequency, action.sf, action.bandwidth, symbols)
+        collect()  # takes milliseconds on a board: now, not while the window opens
         self._sleep_until(opens)
         modem.start()
         # a preamble that is none may hold the receiver; the longest frame bounds that

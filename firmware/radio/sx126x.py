@@ -235,9 +235,9 @@ class Sx126x:
         self._command(_CLEAR_IRQ_STATUS, pack(">H", _IRQ_ALL))
 
     def _on_dio1(self, _):
-        if not self._fired:  # the first edge is the one that counts
-            self._fired_us = ticks_us()
-            self._fired = True
+        # a handler that runs late tells of an edge that poll() saw by its level; the next edge then gives the time
+        self._fired_us = ticks_us()
+        self._fired = True
 
     # --- the one door to the bus
 

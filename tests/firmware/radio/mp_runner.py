@@ -74,7 +74,7 @@ class Modem:
 
     def tx_done(self):
         self.sent_us = clock.us
-        self.event = Sent(clock.ticks_us())
+        self.event = Sent(clock.ticks_add(clock.ticks_us(), self.latency_us))
 
     def rx_done(self, phy):
         self.event = Frame(clock.ticks_us(), phy, 9, -60)
@@ -138,6 +138,34 @@ def test_windows_open_early_by_the_error_and_not_earlier():
         assert symbols == due[1]
     assert modem.windows[1][1:4] == (869525000, 12, 125000)
     assert log[-1][0] == "sleep"
+
+
+def test_a_late_handler_does_not_move_the_windows():
+    runner, _mac, modem, _log = bench()
+    modem.latency_us = 10000
+    assert runner.send(10, b"hello").sent
+    for window, delay in zip(modem.windows, (1000000, 2000000)):
+        due = airtime.window(delay, 12, 125000, 40, 10000, 200)
+        assert due[0] <= window[0] < due[0] + 1200, (window, due)
+
+
+def test_the_heap_is_collected_before_a_window_opens():
+    import gc
+
+    runner, _mac, modem, _log = bench()
+    start = modem.start
+    free = []
+
+    def watched():
+        if modem.pending[0] == "rx":
+            free.append(gc.mem_free())
+            gc.collect()
+            free.append(gc.mem_free())
+        start()
+
+    modem.start = watched
+    runner.send(10, b"hello")
+    assert all(after - before < 2000 for before, after in zip(free[::2], free[1::2])), free
 
 
 def test_downlink_in_rx1_closes_the_exchange():

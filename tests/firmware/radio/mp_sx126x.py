@@ -205,6 +205,23 @@ def test_lost_edge_is_seen_by_level():
     assert isinstance(modem.poll(), Closed)
 
 
+def test_a_handler_that_runs_after_its_event_was_read_costs_nothing():
+    modem, spi, pins = chip()
+    modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    modem.start()
+    spi.answers[0x12] = b"\x00\x01"
+    pins[3].level = 1
+    assert isinstance(modem.poll(), Sent)
+    pins[3].level = 0
+    modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    modem.start()
+    pins[3].handler(pins[3])  # of the transmission before
+    clock.sleep_us(50000)
+    pins[3].rise()
+    at = clock.us
+    assert modem.poll().ticks_us == at
+
+
 def raised(call):
     try:
         call()
