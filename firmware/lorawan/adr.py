@@ -17,7 +17,7 @@ def count(state, region):
         return
     if late == region.ADR_ACK_DELAY:
         state.power = 0
-    elif state.dr > region.JOIN_DR:
+    elif state.dr > region.DEFAULT_DR:
         state.dr -= 1
     else:
         state.nb_trans = 1

@@ -23,6 +23,11 @@ def on_air_us(length, sf, bandwidth, crc=True):
     return (4 * (8 + symbols) + 17) * symbol_us(sf, bandwidth) // 4  # preamble of 8 and 4.25 symbols
 
 
+def on_air_ms(length, region, dr):
+    """Time on air of an uplink at data rate `dr`, rounded up to milliseconds."""
+    return (on_air_us(length, *region.DATA_RATES[dr]) + 999) // 1000
+
+
 def window(delay_us, sf, bandwidth, ppm, fixed_us, lead_us):
     """(microseconds from the end of the uplink to the opening, symbols until it closes) of a receive window.
 

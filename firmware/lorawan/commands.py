@@ -85,10 +85,12 @@ def sticky(answers):
 class Commands:
     """Carries out the commands of one downlink on a State; `link` and `time` hold what the network answered to requests.
 
-    `snr_db`: of this downlink; `battery`: DevStatusAns's byte; `asked`: CIDs of requests that the uplink carried (an answer without one is dropped).
+    `snr_db`: of this downlink; `battery`: DevStatusAns's byte; `asked`: CIDs of requests that the uplink carried (an answer without one is dropped);
+    `adr`: whether the network may set data rate, power and NbTrans.
     """
 
-    def __init__(self, state, region, snr_db, battery, asked):
+    def __init__(self, state, region, snr_db, battery, asked, adr=True):
+        self._adr = adr
         self._state = state
         self._region = region
         self._snr_db = snr_db
@@ -161,6 +163,11 @@ class Commands:
         # with a mask that was refused the data rate is judged against the channels that stay
         dr_ok = dr < len(region.DATA_RATES) and bool(state.usable(dr, mask if mask_ok else state.mask))
         power_ok = power <= region.MAX_POWER
+        if not self._adr:  # the mask is honoured all the same, and alone (4.3.1.1)
+            if mask_ok and state.usable(state.dr, mask):
+                state.mask = mask
+                return 1
+            return 0
         if mask_ok and dr_ok and power_ok:
             state.mask, state.dr, state.power = mask, dr, power
             state.nb_trans = block[-1][3] & 15 or 1  # 0 means the default

@@ -16,6 +16,7 @@ DATA_RATES = (
     (7, 125000),
 )  # (SF, Hz); DR6 and DR7 are optional, refused
 MAX_PAYLOAD = (51, 51, 51, 115, 242, 242)  # N: application bytes of a frame without FOpts, no repeater
+MAX_REPEATED = 222  # the same behind a repeater, at most
 RX1_DR = (  # data rate of RX1 by uplink data rate (row) and RX1DROffset 0..5 (column)
     (0, 0, 0, 0, 0, 0),
     (1, 0, 0, 0, 0, 0),
@@ -39,7 +40,10 @@ BANDS = (
     (869700000, 870000000, 10),
 )
 
-JOIN_DR = 0
+DEFAULT_DR = 0  # the least: where a session begins and where the ADR back-off ends (TS001-1.0.4, 4.3.1.1)
+# Data rates of join-requests in turn. A node near a LoRa gateway joins within seconds though a request is lost, and one that needs
+# SF12 comes to it within a minute; SF12 alone would wait 2.6 to 5 minutes after each loss.
+JOIN_DRS = (5, 3, 0)
 JOIN_DELAYS = (5, 6)  # seconds from the end of the join-request to RX1 and RX2
 ADR_ACK_LIMIT = 64
 ADR_ACK_DELAY = 32

@@ -7,7 +7,7 @@ browns out at each transmission does not begin anew.
 
 from struct import pack, unpack
 
-from .airtime import on_air_us
+from .airtime import on_air_ms
 from .crypto import Key, session_keys
 from .session import Channel, frequency
 
@@ -37,6 +37,16 @@ class Nonces:
         return pack(_FORMAT, _VERSION, self.owner, self.dev_nonce, min(self.attempts, 0xFFFF), self.join_nonce)
 
 
+def data_rate(region, attempts):
+    """Data rate of the join-request after `attempts` unanswered ones (6.2.5: any; hopping over frequencies and data rates)."""
+    return region.JOIN_DRS[attempts % len(region.JOIN_DRS)]
+
+
+def air_ms(region, attempts):
+    """Time on air in ms of the join-request after `attempts` unanswered ones."""
+    return on_air_ms(LENGTH, region, data_rate(region, attempts))
+
+
 def spacing_ms(region, attempts, elapsed_ms, entropy):
     """Milliseconds to the next join-request after `attempts` unanswered ones in `elapsed_ms`: random, from the least allowed to twice that."""
     least = _least_ms(region, attempts, elapsed_ms)
@@ -45,7 +55,7 @@ def spacing_ms(region, attempts, elapsed_ms, entropy):
 
 def after_power_loss_ms(region, attempts, entropy):
     """Milliseconds from a power-up to the first join-request after `attempts` unanswered ones: none in the first hour's share, then random."""
-    if attempts <= _PERIODS[0][0] // _air_ms(region):
+    if attempts <= _PERIODS[0][0] * len(region.JOIN_DRS) // _cycle_ms(region):
         return 0
     return _random_part(2 * _least_ms(region, attempts, 0), entropy)
 
@@ -55,21 +65,24 @@ def _random_part(span_ms, entropy):
     return span_ms * (high << 8 | low) >> 16
 
 
-def _air_ms(region):
-    return (on_air_us(LENGTH, *region.DATA_RATES[region.JOIN_DR]) + 999) // 1000
+def _cycle_ms(region):
+    return sum([on_air_ms(LENGTH, region, dr) for dr in region.JOIN_DRS])
 
 
 def _least_ms(region, attempts, elapsed_ms):
-    """The spacing of the period that either the clock or the number of requests has reached: a clock that power losses set back cannot hide it."""
-    air = _air_ms(region)
+    """The spacing of the period that either the clock or the number of requests has reached: a clock that power losses set back cannot hide it.
+
+    It grows with the air time of the request before it. n requests span n - 1 spacings: with room left for the longest one, no more than
+    the budget fits into a period.
+    """
+    left = attempts
     for budget, period in _PERIODS:
-        attempts -= budget // air
+        left -= budget * len(region.JOIN_DRS) // _cycle_ms(region)
         elapsed_ms -= period
-        if attempts <= 0 and elapsed_ms < 0:
+        if left <= 0 and elapsed_ms < 0:
             break
-    return (
-        period * air // (budget - air) + 1
-    )  # n requests span n - 1 spacings: no more than the budget fit into a period
+    longest = max([on_air_ms(LENGTH, region, dr) for dr in region.JOIN_DRS])
+    return period * air_ms(region, attempts - 1) // (budget - longest) + 1
 
 
 def accept(state, region, app_key, answer, dev_nonce):

@@ -15,7 +15,7 @@
 from collections import namedtuple
 
 from . import adr, commands, frame, join, reasons
-from .airtime import Budget, on_air_us
+from .airtime import Budget, on_air_ms
 from .crypto import Key
 from .session import FAULTS, FCNT_BLOCK, State
 
@@ -73,10 +73,35 @@ class Mac:
         self._budget = Budget(region.BANDS)
         self._budget.slots = self._state.slots
         self._at = _IDLE
+        self._frequency = 0
         self._requests = []
+        self.adr = True  # the network sets data rate and power (4.3.1.1)
+        self.repeater = False  # the device may be heard through a repeater: shorter payloads (RP002-1.0.3, 2.4.6)
         self.battery = 255  # DevStatusAns: 1..254, 0 external, 255 unknown (5.5)
         self.link = None  # (margin dB, LoRa gateways) of the last LinkCheckAns
         self.pending = False  # the network has more to say: send soon (FPending)
+
+    @classmethod
+    def abp(cls, region, dev_addr, nwk_s_key, app_s_key, entropy, session):
+        """A device that is activated by personalisation (6.3). `dev_addr`, keys: hex, most significant byte first; `session`: as above.
+
+        Without a record FCntUp begins at 0: a device that loses its flash is refused until the network's counters are reset as well.
+        """
+        mac = cls(region, dev_addr, app_s_key, nwk_s_key, entropy, None, session)
+        state = mac._state
+        if not state.joined:
+            state.reset(region)
+            state.nwk_key, state.app_key = mac._app_key, Key(bytes.fromhex(app_s_key))
+            state.dev_addr = mac._dev_eui
+            state.joined = True
+        return mac
+
+    def use_data_rate(self, dr):
+        """ADR off and uplinks at `dr`, with full power; ValueError where no enabled channel carries it."""
+        if not self._state.usable(dr):
+            raise ValueError("LoRaWAN: no enabled channel carries DR%d" % dr)
+        self.adr = False
+        self._state.dr, self._state.power = dr, 0
 
     @property
     def joined(self):
@@ -104,7 +129,7 @@ class Mac:
         """Bytes free for the next payload beside owed MAC answers; 0 without a session."""
         if not self._state.joined:
             return 0
-        return self._region.MAX_PAYLOAD[self._state.dr] - len(self._fopts())
+        return self._limit() - len(self._fopts())
 
     def wait_ms(self, now):
         """Milliseconds until the next transmission is allowed: a data frame, taken at its greatest length, or a join-request. 0 = now."""
@@ -117,7 +142,7 @@ class Mac:
     def join_wait_ms(self, now):
         """Milliseconds until a join-request is allowed, joined or not. 0 = now."""
         self._clock(now)
-        air_ms = self._air_ms(join.LENGTH, self._region.JOIN_DR)
+        air_ms = join.air_ms(self._region, self._nonces.attempts)
         wait = min([self._budget.wait_ms(f, air_ms, now) for f in self._join_frequencies()])
         return max(wait, self._state.join_after - now, 0)
 
@@ -134,13 +159,15 @@ class Mac:
     def _start_join(self, now):
         self._begin(True, False)
         nonces = self._nonces
+        if len(self._join_eui) != 8:
+            return self._end(reasons.ABP)
         if nonces.dev_nonce > 0xFFFF:
             return self._end(reasons.NONCES)
         if self._state.join_after > now:
             return self._end(reasons.BACKOFF)
         self._dev_nonce = nonces.dev_nonce
         phy = frame.join_request(self._app_key, self._join_eui, self._dev_eui, self._dev_nonce)
-        self._dr, self._eirp = self._region.JOIN_DR, self._region.MAX_EIRP
+        self._dr, self._eirp = join.data_rate(self._region, nonces.attempts), self._region.MAX_EIRP
         action = self._transmit(phy, now)
         if action is None:
             return self._end(reasons.DUTY)
@@ -167,11 +194,11 @@ class Mac:
         self._asked = tuple(self._requests)
         if self._answers_first():
             self._reason = reasons.ANSWERS if port is not None else ""
-            port, data, confirmed = 0, commands.fitting(state.owed, self._region.MAX_PAYLOAD[state.dr]), False
+            port, data, confirmed = 0, commands.fitting(state.owed, self._limit()), False
             self._asked, self._confirmed = (), False
-        fctrl = (
-            frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0) | (frame.ACK if state.ack else 0)
-        )
+        fctrl = frame.ACK if state.ack else 0
+        if self.adr:
+            fctrl |= frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0)
         phy = frame.data_up(
             state.nwk_key, state.app_key, state.dev_addr, state.fcnt_up, fctrl, fopts, port, data, confirmed
         )
@@ -245,7 +272,7 @@ class Mac:
 
     def _transmit(self, phy, now):
         """A Transmit on a free channel taken at random, its air time booked; None where no channel is free."""
-        air_ms = self._air_ms(len(phy), self._dr)
+        air_ms = on_air_ms(len(phy), self._region, self._dr)
         if self._state.quiet_until > now and not self._joining:
             return None
         if self._joining:
@@ -255,6 +282,10 @@ class Mac:
         choice = [c for c in choice if not self._budget.wait_ms(c[0], air_ms, now)]
         if not choice:
             return None
+        others = [
+            c for c in choice if c[0] != self._frequency
+        ]  # hop: not the same channel twice, where there is another
+        choice = others or choice
         self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
         self._budget.book(self._frequency, air_ms, now)
         if self._state.max_duty:
@@ -302,7 +333,7 @@ class Mac:
             state.owed = b""
             state.repeat = False
         self.pending = bool(down.fctrl & frame.PENDING)
-        orders = commands.Commands(state, self._region, snr_db, self.battery, self._asked)
+        orders = commands.Commands(state, self._region, snr_db, self.battery, self._asked, self.adr)
         orders.run(down.data if down.port == 0 else down.fopts)
         self.link = orders.link or self.link
         if orders.time:
@@ -315,7 +346,8 @@ class Mac:
     def _end_silent(self):
         if not self._joining:
             self.pending = False
-            adr.count(self._state, self._region)
+            if self.adr:
+                adr.count(self._state, self._region)
         return self._end(reasons.SILENCE if self._joining or self._confirmed else self._reason)
 
     def _end(self, reason, *before):
@@ -364,9 +396,10 @@ class Mac:
     def _join_frequencies(self):
         return [c[0] for c in self._region.CHANNELS]
 
-    def _air_ms(self, length, dr):
-        return (on_air_us(length, *self._region.DATA_RATES[dr]) + 999) // 1000
+    def _limit(self):
+        """N: bytes of an application payload without FOpts (RP002-1.0.3, 2.4.6)."""
+        limit = self._region.MAX_PAYLOAD[self._state.dr]
+        return min(limit, self._region.MAX_REPEATED) if self.repeater else limit
 
     def _longest_ms(self):
-        dr = self._state.dr
-        return self._air_ms(self._region.MAX_PAYLOAD[dr] + _FRAME_OVERHEAD, dr)
+        return on_air_ms(self._limit() + _FRAME_OVERHEAD, self._region, self._state.dr)

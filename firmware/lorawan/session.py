@@ -55,7 +55,7 @@ class State:
         self.fcnt_reserved = 0  # counters below are written off in flash
         self.next_fcnt_down = 0  # the least counter still acceptable
         self.adr_count = 0  # new uplinks since the last downlink
-        self.dr = region.JOIN_DR
+        self.dr = region.DEFAULT_DR
         self.power = 0
         self.nb_trans = 1
         self.rx_delay = 1

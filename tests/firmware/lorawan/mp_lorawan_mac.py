@@ -1,10 +1,10 @@
-"""The Mac's behaviour, one scenario a test: joining, counters, commands, ADR, repetition, duty cycle, sizes, power loss."""
+"""The Mac's behaviour once there is a session, one scenario a test: counters, commands, ADR, repetition, duty cycle, sizes, power loss."""
 
 from struct import pack
 
-from lorawan import airtime, eu868, reasons
-from lorawan.mac import HEARD, JOIN, SEND, SENT, Listen, Mac, Store, Transmit
-from network import APP_KEY, DEV_EUI, JOIN_EUI, Device, Entropy, join_accept, joined
+from lorawan import airtime, reasons
+from lorawan.mac import HEARD, JOIN, SEND, SENT, Listen, Store, Transmit
+from network import Device, join_accept, joined
 
 
 def nonce_of(phy):
@@ -13,125 +13,6 @@ def nonce_of(phy):
 
 def hz(frequency):
     return pack("<I", frequency // 100)[:3]
-
-
-# --- joining
-
-
-def test_fifty_resets_between_request_and_accept_give_fifty_nonces():
-    flash = {}
-    seen = []
-    for _ in range(50):
-        device = Device(flash, now=0)
-        device.now += device.mac.wait_ms(0)
-        for action in device.mac.handle((JOIN,), device.now):
-            if isinstance(action, Store):
-                flash[action.name] = action.data
-            elif isinstance(action, Transmit):
-                seen.append(nonce_of(action.phy))  # power is cut here, before any answer
-    assert seen == list(range(50)), seen
-
-
-def test_join_parameters():
-    device, _net = joined(settings=0x23, rx_delay=3)
-    state = device.mac._state
-    assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (2, 3, 3)
-    first = device.heard[0]
-    assert first.delay_us == 5000000
-    assert first.sf == 12
-    assert first.frequency == device.sent[0].frequency
-    assert device.sent[0].eirp == 16
-    assert device.sent[0].sf == 12
-    device.send()
-    assert device.heard[1].delay_us == 3000000
-    assert device.heard[2].delay_us == 4000000
-    assert (device.heard[2].frequency, device.heard[2].sf) == (869525000, 9)
-
-
-def test_accept_in_rx2_and_settings_that_the_region_does_not_know():
-    device = Device()
-    outcome = device.join(None, join_accept(1, settings=0x7F, rx_delay=0, cf_list=b""))
-    assert outcome.sent
-    assert device.mac.joined
-    state = device.mac._state
-    assert (state.rx1_offset, state.rx2_dr, state.rx_delay) == (0, 0, 1)
-    assert state.mask == 7
-    assert (device.heard[1].delay_us, device.heard[1].frequency, device.heard[1].sf) == (6000000, 869525000, 12)
-
-
-def test_join_nonce_must_grow():
-    device, _net = joined()
-    keys = device.mac._state.nwk_key.key
-    for nonce in (0, 1):
-        outcome = device.join(join_accept(nonce))
-        assert outcome.reason == reasons.SILENCE
-        assert device.mac._state.nwk_key.key == keys
-    assert device.mac.faults["join_nonce"] == 2
-    assert device.join(join_accept(2)).reason == ""
-    assert device.mac._state.nwk_key.key != keys
-
-
-def test_foreign_accept_leaves_rx2_alive():
-    device = Device()
-    foreign = join_accept(1, app_key="00" * 16)
-    assert device.join(foreign, join_accept(1)).reason == ""
-    assert device.mac.joined
-
-
-def test_join_pace_keeps_the_limits_of_the_hours():
-    """7 Retransmissions back-off: 36 s in the first hour, 36 s in the next ten, 8.7 s in each day after."""
-    device = Device()
-    times = []
-    while device.now < 4 * 86400000:
-        assert device.join().reason == reasons.SILENCE
-        times.append(device.now - 1500 - 2000)
-    air = 1483
-
-    def spent(start, end):
-        return air * len([t for t in times if start <= t < end])
-
-    hour = 3600000
-    assert 15 * air < spent(0, hour) < 36000, spent(0, hour)
-    assert 0 < spent(hour, 11 * hour) < 36000, spent(hour, 11 * hour)
-    for day in range(3):
-        on_air = spent((11 + 24 * day) * hour, (35 + 24 * day) * hour)
-        assert 0 < on_air < 8700, (day, on_air)
-    gaps = [b - a for a, b in zip(times, times[1:])]
-    assert len(set(gaps)) > len(gaps) - 3, "spacing is random"
-
-
-def test_back_off_outlives_power_loss_and_deep_sleep():
-    device = Device()
-    for _ in range(30):
-        device.join()
-    wait = device.mac.wait_ms(device.now)
-    assert wait > 600000
-    assert device.run((JOIN,)).reason == reasons.BACKOFF
-    slept = Device(device.flash, device.mac.session(), device.now)
-    assert slept.mac.wait_ms(device.now) == wait
-    # a power loss: the RTC begins at 0; boots that die at once add no join-request without a wait, most of the time
-    waits = [Device(device.flash, entropy=device.entropy).mac.wait_ms(0) for _ in range(20)]
-    assert len([w for w in waits if w > 60000]) >= 18, waits
-
-
-def test_nonces_used_up():
-    device = Device()
-    device.mac._nonces.dev_nonce = 65535
-    assert device.join().sent
-    assert nonce_of(device.sent[-1].phy) == 65535
-    again = Device(device.flash)
-    assert again.join().reason == reasons.NONCES
-    assert not again.sent
-
-
-def test_records_of_another_device_are_not_taken():
-    device, _net = joined()
-    other = Mac(eu868, DEV_EUI, JOIN_EUI, "01" * 16, Entropy(), device.flash["nonce"], device.flash["session"])
-    assert not other.joined
-    assert other.faults["record"] == 2
-    for length in range(len(device.flash["session"])):
-        cut = Mac(eu868, DEV_EUI, JOIN_EUI, APP_KEY, Entropy(), None, device.flash["session"][:length])
-        assert not cut.joined
 
 
 # --- frames and counters
@@ -240,6 +121,44 @@ def test_confirmed_both_ways():
     assert not device.mac.pending
     device.send()
     assert device.sent[-1].phy[5] == 0x80
+
+
+def test_adr_off():
+    device, net = joined()
+    device.mac.use_data_rate(3)
+    assert not device.mac.adr
+    for _ in range(200):
+        device.send()
+    assert device.sent[-1].sf == 9
+    assert net.read(device.sent[-1].phy, 199)[0] == 0, "neither ADR nor ADRACKReq"
+    assert device.mac._state.adr_count == 0
+    device.send(rx1=net.down(bytes([3, 0x51, 0x03, 0, 1])))
+    device.send()
+    assert net.read(device.sent[-1].phy, 201)[1] == b"\x03\x01", "the mask alone is taken"
+    assert (device.mac._state.mask, device.mac._state.dr, device.mac._state.power) == (3, 3, 0)
+    device.send(rx1=net.down(bytes([3, 0x51, 0, 0xFF, 1])))
+    device.send()
+    assert net.read(device.sent[-1].phy, 203)[1] == b"\x03\x00"
+    assert device.mac._state.mask == 3
+    try:
+        device.mac.use_data_rate(6)
+        raise AssertionError("DR6 was taken")
+    except ValueError as error:
+        assert "DR6" in str(error)
+
+
+def test_behind_a_repeater_payloads_are_shorter():
+    device, _net = joined()
+    rooms = []
+    for dr in range(6):
+        device.mac._state.dr = dr
+        device.mac.repeater = False
+        longest = device.mac.room()
+        device.mac.repeater = True
+        rooms.append((longest, device.mac.room()))
+    assert rooms == [(51, 51), (51, 51), (51, 51), (115, 115), (242, 222), (242, 222)]
+    assert device.send(data=bytes(223)).room == 222
+    assert device.send(data=bytes(222)).reason == ""
 
 
 def test_not_joined_and_ports():
