@@ -14,24 +14,24 @@ from typing import NamedTuple
 from chirpstack_api.integration import integration_pb2 as integration
 from google.protobuf.message import Message
 
-from . import events, events_of, frame, mac, region
+from . import asked, events, events_of, frame, mac, region, reply
 from .events import Event
 from .exchange import (
     Answer,
     Downlink,
     DownlinkItem,
     Uplink,
+    Way,
     rx_time,
     seeded_entropy,
     uuid_text,
     windows,
 )
+from .region import Network
 from .state import Device, QueueItem, Session
 from .store import Store
 
 NET_ID = 0x000000
-_DL_SETTINGS = 0x00  # RX1DROffset 0, RX2 DR0
-_MAX_F_OPTS = 15
 _KEPT_DOWNLINKS = 1_000  # awaiting their TxAck; older ones are forgotten
 _WARNING, _ERROR = integration.LogLevel.WARNING, integration.LogLevel.ERROR
 
@@ -50,8 +50,15 @@ class _Sent(NamedTuple):
 class Core:
     """All devices of a store. Not thread-safe: calls hold `store.lock`."""
 
-    def __init__(self, store: Store, seed: str, entropy: Callable[[str, bytes], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        seed: str,
+        entropy: Callable[[str, bytes], bytes] | None = None,
+        network: Network | None = None,
+    ) -> None:
         """`entropy(purpose, input)` -> 32 bytes; by default a hash of the seed. Purposes: uplink, dev_addr, downlink."""
+        self.network = network or Network()  # may be changed at any time, as by a restart of ChirpStack
         self._store = store
         self._entropy = entropy or seeded_entropy(seed)
         self._devices: dict[str, Device] = {}
@@ -76,6 +83,28 @@ class Core:
     def log_digest(self) -> str:
         """sha256 over all events so far, in order: world time, topic, JSON."""
         return self._digest.hexdigest()
+
+    # -- for a caller in the same process, who drives a device by hand
+
+    def ask(self, dev_eui: str, commands: bytes, times: int | None = 1) -> None:
+        """Sends MAC commands, any bytes, in the next `times` downlinks in which there is room for all of them; None: in every one.
+
+        A LinkADRReq block is the LinkADRReq of one ask. ValueError without commands or a session; a join forgets what was asked.
+        """
+        with self._store.lock, self._store.transaction():
+            asked.ask(self.session(dev_eui), commands, times)
+            self._store.save_radio(self._devices[dev_eui])
+
+    def answers(self, dev_eui: str) -> list[bytes]:
+        """The MAC commands of each uplink that had some since the first ask of this session, the last 256."""
+        return self.session(dev_eui).answers
+
+    def session(self, dev_eui: str) -> Session:
+        """What the network knows of a joined device, to read; ValueError for any other."""
+        device = self._devices.get(dev_eui)
+        if device is None or device.session is None:
+            raise ValueError(f"devnet: {dev_eui} has no session: it must join first")
+        return device.session
 
     # -- from the air
 
@@ -145,7 +174,12 @@ class Core:
         )
         dev_addr = int.from_bytes(draw[:4], "little") & 0x01FFFFFF  # type 0 prefix and NwkID 0, 25 bits of NwkAddr
         body = frame.join_accept_body(
-            device.join_nonce, NET_ID, dev_addr, _DL_SETTINGS, region.RX1_DELAY_S, region.CF_LIST
+            device.join_nonce,
+            NET_ID,
+            dev_addr,
+            self.network.rx1_dr_offset << 4 | self.network.rx2_dr,
+            self.network.rx1_delay,
+            self.network.cf_list,
         )
         phy = frame.join_accept(device.app_key, body)
         keys = frame.session_keys(device.app_key, device.join_nonce, NET_ID, request.dev_nonce)
@@ -158,24 +192,17 @@ class Core:
             self._sent = {
                 i: s for i, s in self._sent.items() if s.dev_eui != device.dev_eui
             }  # TxAcks of the old session
-            device.session = Session(dev_addr, *keys)
-            device.session.extra = dict(region.EXTRA_CHANNELS)
-            device.session.channels = list(region.ALL_CHANNELS)
+            device.session = mac.joined(Session(dev_addr, *keys), self.network)
             self._by_addr.setdefault(dev_addr, []).append(device.dev_eui)
             if device.profile.flush_queue_on_activate:
                 for item in device.queue:
                     self._store.delete_item(item.id)
                 device.queue = []
             self._store.save_radio(device)
-        items = windows(uplink, dr, region.JOIN_DELAY_S, (phy, phy))
+        rx2 = Way(region.RX2_FREQUENCY_HZ, region.RX2_DR, region.JOIN_DELAY_S + 1)
+        items = windows((Way(uplink.freq_hz, dr, region.JOIN_DELAY_S), rx2), (phy, phy))
         downlink = self._send(device, uplink, items, now_ns, None)
-        joined = integration.JoinEvent(
-            deduplication_id=context["deduplication_id"],
-            time=events.timestamp(rx_time(uplink, now_ns)),
-            device_info=device.info,
-            dev_addr=f"{dev_addr:08x}",
-            region_config_id=region.REGION_CONFIG_ID,
-        )
+        joined = events_of.join(device, dev_addr, context["deduplication_id"], rx_time(uplink, now_ns))
         return Answer([self._event(device, joined)], [downlink])
 
     # -- data
@@ -200,10 +227,12 @@ class Core:
         out: list[Event] = []
         with self._store.transaction():
             self._heard(device, session, up, dr, now_ns)
-            replies, forced = [], bool(up.f_ctrl & frame.ADR_ACK_REQ)
+            replies, heard, forced = [], set[int](), bool(up.f_ctrl & frame.ADR_ACK_REQ)
             for commands in (up.f_opts, plain if up.port == 0 else b""):
                 if commands:
                     blocks = mac.parse(commands)
+                    heard |= blocks.keys()
+                    asked.record(session, commands)
                     replies = mac.answers(session, blocks, snrs, uplink.spreading_factor, time_ns)
                     forced = forced or mac.must_answer(blocks)
                     out += self._status(device, blocks, deduplication_id, time_ns)
@@ -216,7 +245,7 @@ class Core:
                 self._event(device, events_of.uplink(device, up, uplink, dr, f_cnt, data, deduplication_id, time_ns))
             )
             downlinks = self._respond(
-                device, session, up, uplink, dr, replies, deduplication_id, now_ns, out, forced=forced
+                device, session, up, uplink, dr, replies, heard, deduplication_id, now_ns, out, forced=forced
             )
             self._store.save_radio(device)
         return Answer(out, downlinks)
@@ -247,9 +276,9 @@ class Core:
     def _status(
         self, device: Device, blocks: dict[int, list[bytes]], deduplication_id: str, time_ns: int
     ) -> list[Event]:
-        if mac.DEV_STATUS not in blocks:
+        if asked.DEV_STATUS not in blocks:
             return []
-        device.battery, raw = blocks[mac.DEV_STATUS][0]
+        device.battery, raw = blocks[asked.DEV_STATUS][0]
         device.margin = (raw & 0x3F ^ 0x20) - 0x20  # six bits, signed
         return [self._event(device, events_of.status(device, deduplication_id, time_ns))]
 
@@ -270,46 +299,29 @@ class Core:
         uplink: Uplink,
         dr: int,
         replies: list[bytes],
+        heard: set[int],
         deduplication_id: str,
         now_ns: int,
         out: list[Event],
         *,
         forced: bool,
     ) -> list[Downlink]:
-        item = self._next_item(device, region.MAX_PAYLOAD[dr], deduplication_id, now_ns, out)
-        blocks = replies + mac.requests(session, device.profile, dr, uplink.spreading_factor, now_ns)
+        ways = reply.ways(session, uplink, dr)
+        item = self._next_item(device, region.MAX_PAYLOAD[ways[0].dr], deduplication_id, now_ns, out)
+        due = asked.due(session, heard)
+        own = [] if due else mac.requests(session, device.profile, self.network, dr, uplink.spreading_factor, now_ns)
+        blocks = replies + due + own
         if item is None and not blocks and not up.confirmed and not forced:
             return []
-        f_ctrl = frame.ADR | (frame.ACK if up.confirmed else 0)
         more = item is not None and len(device.queue) > 1
-        phys, ports = [], []
-        for window_dr in (dr, region.RX2_DR):
-            room = region.MAX_PAYLOAD[window_dr]
-            commands = b""
-            for block in blocks:
-                if len(block) > room:
-                    break
-                room -= len(block)
-                commands += block
-                session.pending[block[0]] = block
-            key, port, data, confirmed, pending = session.nwk_s_key, None, b"", False, more
-            if len(commands) > _MAX_F_OPTS:
-                port, data, commands, pending = 0, commands, b"", item is not None
-            elif item is not None and len(item.data) <= room:
-                key, port, data, confirmed = session.app_s_key, item.f_port, item.data, item.confirmed
-            elif item is not None:
-                more = pending = True
-            f_pending = frame.F_PENDING if pending else 0
-            counters = (session.dev_addr, f_ctrl | f_pending, session.f_cnt_down)
-            phys.append(
-                frame.data_downlink(session.nwk_s_key, key, *counters, commands, port, data, confirmed=confirmed)
-            )
-            ports.append(port)
+        made = reply.build(session, ways, blocks, item, ack=up.confirmed, more=more)
+        if due:
+            asked.sent(session, max(made.blocks - len(replies), 0))
         if item is not None:
             item.f_cnt_down = session.f_cnt_down
             self._store.save_item(item)
-        items = windows(uplink, dr, session.rx1_delay, (phys[0], phys[1]))
-        return [self._send(device, uplink, items, now_ns, (session.f_cnt_down, tuple(ports), item))]
+        sent = (session.f_cnt_down, made.ports, item)
+        return [self._send(device, uplink, windows(ways, made.phys), now_ns, sent)]
 
     def _next_item(
         self, device: Device, room: int, deduplication_id: str, now_ns: int, out: list[Event]
@@ -366,14 +378,7 @@ class Core:
     def _ack_event(
         self, device: Device, item: QueueItem, deduplication_id: str, time_ns: int, *, acknowledged: bool
     ) -> Event:
-        body = integration.AckEvent(
-            deduplication_id=deduplication_id,
-            time=events.timestamp(time_ns),
-            device_info=device.info,
-            queue_item_id=item.id,
-            acknowledged=acknowledged,
-            f_cnt_down=item.f_cnt_down or 0,
-        )
+        body = events_of.ack(device, item, deduplication_id, time_ns, acknowledged=acknowledged)
         return self._event(device, body)
 
     def _log(self, device: Device, time_ns: int, level: int, code: int, text: str, context: dict[str, str]) -> Event:

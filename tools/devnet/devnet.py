@@ -10,6 +10,7 @@ from typing import Protocol
 from .core import Core
 from .events import Event
 from .exchange import Answer, Uplink, seeded_entropy
+from .region import Network
 from .registry import Registry
 from .store import Store
 
@@ -36,12 +37,13 @@ class Devnet:
         paced: bool = True,
         now_ns: Callable[[], int] = time.time_ns,
         entropy: Callable[[str, bytes], bytes] | None = None,
+        network: Network | None = None,
     ) -> None:
         """`path`: the SQLite file; `now_ns`: for created_at and updated_at of the API's objects only."""
         draw = entropy or seeded_entropy(seed)
         self.store = Store(path)
         self.registry = Registry(self.store, draw, now_ns)
-        self.core = Core(self.store, seed, draw)
+        self.core = Core(self.store, seed, draw, network)
         self.publisher = publisher
         self.paced = paced
         self.apply_pending()  # what was accepted before a stop

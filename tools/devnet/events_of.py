@@ -54,6 +54,31 @@ def uplink(
     return body
 
 
+def join(device: Device, dev_addr: int, deduplication_id: str, time_ns: int) -> integration.JoinEvent:
+    """A join-request that was accepted."""
+    return integration.JoinEvent(
+        deduplication_id=deduplication_id,
+        time=events.timestamp(time_ns),
+        device_info=device.info,
+        dev_addr=f"{dev_addr:08x}",
+        region_config_id=region.REGION_CONFIG_ID,
+    )
+
+
+def ack(
+    device: Device, item: QueueItem, deduplication_id: str, time_ns: int, *, acknowledged: bool
+) -> integration.AckEvent:
+    """The device has acknowledged a confirmed downlink, or has not."""
+    return integration.AckEvent(
+        deduplication_id=deduplication_id,
+        time=events.timestamp(time_ns),
+        device_info=device.info,
+        queue_item_id=item.id,
+        acknowledged=acknowledged,
+        f_cnt_down=item.f_cnt_down or 0,
+    )
+
+
 def txack(
     device: Device, downlink: Downlink, index: int, item: QueueItem, f_cnt_down: int, now_ns: int
 ) -> integration.TxAckEvent:

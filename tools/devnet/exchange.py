@@ -35,6 +35,14 @@ class Uplink(NamedTuple):
     time_ns: int
 
 
+class Way(NamedTuple):
+    """A receive window of a device: Hz, data rate, seconds from the end of the uplink."""
+
+    freq_hz: int
+    dr: int
+    delay_s: int
+
+
 class DownlinkItem(NamedTuple):
     """One way to send a downlink; `delay_ns` counts from the end of the uplink."""
 
@@ -83,12 +91,11 @@ def rx_time(uplink: Uplink, now_ns: int) -> int:
     return next((t for t in stamps if abs(now_ns - t) < MAX_DRIFT_NS), now_ns)
 
 
-def windows(uplink: Uplink, dr: int, rx1_delay_s: int, phys: tuple[bytes, bytes]) -> tuple[DownlinkItem, ...]:
-    """The RX1 and the RX2 variant of a downlink; RX1DROffset is 0."""
+def windows(ways: tuple[Way, Way], phys: tuple[bytes, bytes]) -> tuple[DownlinkItem, ...]:
+    """The RX1 and the RX2 variant of a downlink."""
     out = []
-    ways = ((uplink.freq_hz, dr, rx1_delay_s), (region.RX2_FREQUENCY_HZ, region.RX2_DR, rx1_delay_s + 1))
-    for phy, (freq_hz, window_dr, delay_s) in zip(phys, ways, strict=True):
-        sf, bandwidth_hz = region.modulation(window_dr)
-        power = region.downlink_power_dbm(freq_hz)
-        out.append(DownlinkItem(phy, freq_hz, bandwidth_hz, sf, power, delay_s * 1_000_000_000))
+    for phy, way in zip(phys, ways, strict=True):
+        sf, bandwidth_hz = region.modulation(way.dr)
+        power = region.downlink_power_dbm(way.freq_hz)
+        out.append(DownlinkItem(phy, way.freq_hz, bandwidth_hz, sf, power, way.delay_s * 1_000_000_000))
     return tuple(out)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import adr, region
+from . import adr, asked, region
 from .adr import Heard, Setting
+from .asked import (
+    DEV_STATUS,
+    DEVICE_TIME,
+    LINK_ADR,
+    LINK_CHECK,
+    NEW_CHANNEL,
+    RX_PARAM_SETUP,
+    RX_TIMING_SETUP,
+)
+from .region import Network
 from .state import Profile, Session
 
-LINK_CHECK, LINK_ADR, RX_PARAM_SETUP, DEV_STATUS, NEW_CHANNEL, RX_TIMING_SETUP, DEVICE_TIME = 2, 3, 5, 6, 7, 8, 0x0D
 _LENGTHS = {0x02: 0, 0x03: 1, 0x04: 0, 0x05: 1, 0x06: 2, 0x07: 1, 0x08: 0, 0x09: 0, 0x0A: 1, 0x0D: 0}  # uplink payloads
 _REFUSALS_ALLOWED = 1  # ChirpStack's max_mac_command_error_count
 _CHANNELS_AT_ONCE = 3
@@ -16,14 +25,29 @@ _DAY_NS = 86_400_000_000_000
 _GPS_EPOCH_NS, _LEAP_SECONDS = 315_964_800_000_000_000, 18  # 1980-01-06; GPS is ahead of UTC since 2017
 
 
+def joined(session: Session, network: Network) -> Session:
+    """A fresh session with what the join-accept said; values that the region does not have leave the defaults."""
+    session.rx1_delay = network.rx1_delay or 1
+    if network.rx1_dr_offset <= region.MAX_RX1_DR_OFFSET:
+        session.rx1_dr_offset = network.rx1_dr_offset
+    if network.rx2_dr < len(region.MAX_PAYLOAD):
+        session.rx2_dr = network.rx2_dr
+    session.extra = region.listed(network.cf_list)
+    session.channels = [*region.DEFAULT_CHANNELS, *session.extra]
+    return session
+
+
 def parse(data: bytes) -> dict[int, list[bytes]]:
-    """Commands grouped by CID in the order of their first appearance; an unknown or cut one ends the parsing (5.1)."""
+    """Commands grouped by CID in the order of their first appearance.
+
+    An unknown one ends the parsing (5.1); where one is cut short ChirpStack takes none.
+    """
     blocks: dict[int, list[bytes]] = {}
     at = 0
     while at < len(data) and data[at] in _LENGTHS:
         end = at + 1 + _LENGTHS[data[at]]
         if end > len(data):
-            break
+            return {}
         blocks.setdefault(data[at], []).append(data[at + 1 : end])
         at = end
     return blocks
@@ -38,7 +62,7 @@ def answers(
     """
     out = []
     for cid, block in blocks.items():
-        asked = session.pending.pop(cid, None)
+        request = session.pending.pop(cid, None)
         if cid == LINK_CHECK:
             margin = max(max(snrs) - region.REQUIRED_SNR_DB[sf], 0.0)
             out.append(bytes([LINK_CHECK, min(int(margin), 254), len(snrs)]))
@@ -46,30 +70,36 @@ def answers(
             gps = time_ns - _GPS_EPOCH_NS + _LEAP_SECONDS * 1_000_000_000
             fraction = gps % 1_000_000_000 * 256 // 1_000_000_000
             out.append(bytes([DEVICE_TIME]) + (gps // 1_000_000_000).to_bytes(4, "little") + bytes([fraction]))
-        elif asked is not None and cid == LINK_ADR:
-            _link_adr_answered(session, asked, [a[0] for a in block])
-        elif asked is not None and cid == NEW_CHANNEL:
-            _new_channels_answered(session, asked, [a[0] for a in block])
-        elif asked is not None and cid == RX_TIMING_SETUP:
-            session.rx1_delay = asked[1] & 0x0F or 1
+        elif request is not None:  # a sticky answer that comes again finds none
+            asked.answered(session, cid, request, block)
     return out
 
 
 def must_answer(blocks: dict[int, list[bytes]]) -> bool:
-    """RXParamSetupAns and RXTimingSetupAns are repeated until a downlink comes (5.4, 5.7): an empty one will do."""
-    return RX_PARAM_SETUP in blocks or RX_TIMING_SETUP in blocks
+    """Sticky answers are repeated until a downlink comes (5.4, 5.6, 5.7): an empty one will do.
+
+    ChirpStack knows two of them; it never sends a DlChannelReq.
+    """
+    return any(cid in blocks for cid in asked.STICKY)
 
 
-def requests(session: Session, profile: Profile, dr: int, sf: int, now_ns: int) -> list[bytes]:
-    """What the network asks of the device in this downlink, in ChirpStack's order: channels, ADR, DevStatus, RX timing."""
-    blocks = [_new_channels(session), _link_adr(session, profile, dr, sf)]
+def requests(session: Session, profile: Profile, network: Network, dr: int, sf: int, now_ns: int) -> list[bytes]:
+    """What the network asks of the device in this downlink, in ChirpStack's order: channels, mask and ADR, DevStatus, RX parameters."""
+    blocks = []
+    if LINK_ADR not in session.asked and NEW_CHANNEL not in session.asked:
+        extra = region.listed(network.cf_list) or region.EXTRA_CHANNELS
+        blocks = [_new_channels(session, extra), _link_adr(session, profile, extra, dr, sf)]
     if profile.status_interval:
         due = session.status_requested_ns
         if due is None or now_ns - due >= _DAY_NS // profile.status_interval:
             blocks.append(bytes([DEV_STATUS]))
             session.status_requested_ns = now_ns
-    delay = max(region.RX1_DELAY_S, profile.rx1_delay)
-    if delay != session.rx1_delay:
+    rx = (session.rx1_dr_offset, session.rx2_dr, session.rx2_frequency)
+    if rx != (network.rx1_dr_offset, network.rx2_dr, network.rx2_frequency) and RX_PARAM_SETUP not in session.asked:
+        head = bytes([RX_PARAM_SETUP, network.rx1_dr_offset << 4 | network.rx2_dr])
+        blocks.append(head + (network.rx2_frequency // 100).to_bytes(3, "little"))
+    delay = max(network.rx1_delay or 1, profile.rx1_delay)
+    if delay != session.rx1_delay and RX_TIMING_SETUP not in session.asked:
         blocks.append(bytes([RX_TIMING_SETUP, delay]))
     wanted = [b for b in blocks if b and session.errors.get(b[0], 0) <= _REFUSALS_ALLOWED]
     if any(b[0] == NEW_CHANNEL for b in wanted):  # a mask over channels that are just being made cannot be right
@@ -82,59 +112,31 @@ def reset_channels(session: Session) -> None:
     session.channels, session.extra = list(region.DEFAULT_CHANNELS), {}
 
 
-def _new_channels(session: Session) -> bytes:
-    missing = [(i, f) for i, f in region.EXTRA_CHANNELS.items() if session.extra.get(i) != f][:_CHANNELS_AT_ONCE]
+def _new_channels(session: Session, extra: dict[int, int]) -> bytes:
+    session.extra = {i: f for i, f in session.extra.items() if i in extra}  # the mask switches the others off
+    missing = [(i, f) for i, f in extra.items() if session.extra.get(i) != f][:_CHANNELS_AT_ONCE]
     return b"".join(
         bytes([NEW_CHANNEL, i]) + (f // 100).to_bytes(3, "little") + bytes([region.CHANNEL_DR_RANGE])
         for i, f in missing
     )
 
 
-def _link_adr(session: Session, profile: Profile, dr: int, sf: int) -> bytes:
-    if not profile.adr or not session.adr:
+def _link_adr(session: Session, profile: Profile, extra: dict[int, int], dr: int, sf: int) -> bytes:
+    """One LinkADRReq where the channel mask or ADR wants it; ADR's values go over those that the mask keeps."""
+    wanted, enabled = {*region.DEFAULT_CHANNELS, *extra}, set(session.channels)
+    new, channels = Setting(session.dr, session.tx_power, session.nb_trans), enabled
+    changed = bool((wanted ^ enabled) & {*region.DEFAULT_CHANNELS, *enabled})
+    if changed:  # never a channel beyond the default ones that the device is not known to have
+        channels = wanted & {*region.DEFAULT_CHANNELS, *enabled}
+    if profile.adr and session.adr:
+        now = Setting(dr, session.tx_power, session.nb_trans)
+        better = adr.wanted(now, session.history, region.REQUIRED_SNR_DB[sf], region.MAX_DR, session.max_tx_power)
+        if better != now:
+            new, changed = better, True
+    if not changed:
         return b""
-    now = Setting(dr, session.tx_power, session.nb_trans)
-    new = adr.wanted(now, session.history, region.REQUIRED_SNR_DB[sf], region.MAX_DR, session.max_tx_power)
-    if new == now:
-        return b""
-    mask = sum(1 << i for i in session.channels)
+    mask = sum(1 << i for i in channels)
     return bytes([LINK_ADR, new.dr << 4 | new.tx_power]) + mask.to_bytes(2, "little") + bytes([new.nb_trans])
-
-
-def _link_adr_answered(session: Session, asked: bytes, statuses: list[int]) -> None:
-    """`asked`: one LinkADRReq. Bits of a status: 0 channel mask, 1 data rate, 2 power (5.3)."""
-    mask_ok, dr_ok, power_ok = (all(s & bit for s in statuses) for bit in (1, 2, 4))
-    dr, power, nb_trans = asked[1] >> 4, asked[1] & 0x0F, asked[4] & 0x0F
-    channels = [i for i in range(16) if int.from_bytes(asked[2:4], "little") >> i & 1]
-    if mask_ok and dr_ok and power_ok:
-        session.errors.pop(LINK_ADR, None)
-        if (session.tx_power, session.dr, session.nb_trans) != (power, dr, nb_trans):
-            session.history = []
-        session.tx_power, session.dr, session.nb_trans, session.channels = power, dr, nb_trans, channels
-    elif mask_ok and not session.adr:  # with ADR off the device need take the mask only
-        session.errors.pop(LINK_ADR, None)
-        session.channels, session.nb_trans = channels, nb_trans
-        session.dr = dr if dr_ok else session.dr
-        session.tx_power = power if power_ok else session.tx_power
-    else:
-        session.errors[LINK_ADR] = session.errors.get(LINK_ADR, 0) + 1
-        if not power_ok and power:
-            session.max_tx_power = power - 1 or region.MAX_TX_POWER_INDEX  # ChirpStack reads 0 as "no limit known"
-        elif not power_ok:
-            session.tx_power = 1  # devices that refuse power index 0 though they must not
-
-
-def _new_channels_answered(session: Session, asked: bytes, statuses: list[int]) -> None:
-    """`asked`: NewChannelReq of six bytes each. Both bits of a status set: the channel is there (5.6)."""
-    for at, status in zip(range(0, len(asked), 6), statuses, strict=False):
-        if status & 0x03 != 0x03:
-            session.errors[NEW_CHANNEL] = session.errors.get(NEW_CHANNEL, 0) + 1
-            continue
-        session.errors.pop(NEW_CHANNEL, None)
-        index = asked[at + 1]
-        session.extra[index] = int.from_bytes(asked[at + 2 : at + 5], "little") * 100
-        if index not in session.channels:
-            session.channels = sorted([*session.channels, index])
 
 
 def remember(session: Session, f_cnt: int, max_snr: float) -> None:

@@ -23,7 +23,7 @@ from chirpstack_api.integration import integration_pb2 as integration
 from . import events
 from .state import Device, Profile, QueueItem, Session
 
-_VERSION = 1
+_VERSION = 2
 # Names of tables and columns are ChirpStack's where SQLite puts them into an error that the API hands on.
 _SCHEMA = """
 CREATE TABLE tenant (id TEXT PRIMARY KEY, name TEXT, message BLOB, created_ns INTEGER, updated_ns INTEGER);
