@@ -314,9 +314,11 @@ class Mac:
         self._downlink = True
         state.fcnt_reserved = FCNT_BLOCK
         state.join_after = 0
+        # JoinNonce first, or the accept could be replayed; attempts last, or a cut before the session is stored would end the back-off
         nonces.join_nonce = answer.join_nonce
+        replay = Store("nonce", nonces.dump())
         nonces.attempts = 0
-        return self._end("", Store("nonce", nonces.dump()), self._keep())
+        return self._end("", replay, self._keep(), Store("nonce", nonces.dump()))
 
     def _accept_data(self, phy, snr_db):
         state = self._state

@@ -121,7 +121,7 @@ def test_join_stores_before_it_transmits_and_before_it_returns():
     assert outcome.sent
     assert mac.joined
     assert [entry[:2] if entry[0] == "put" else entry[0] for entry in log] == [
-        ("put", "nonce"), "tx", "rx", ("put", "nonce"), ("put", "session"), "sleep",
+        ("put", "nonce"), "tx", "rx", ("put", "nonce"), ("put", "session"), ("put", "nonce"), "sleep",
     ]  # fmt: skip
     opens = modem.windows[0][0]
     assert 4985000 < opens < 5000000 - 10200 + 100, opens
