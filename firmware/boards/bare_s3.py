@@ -1,6 +1,7 @@
 """A bare ESP32-S3 with an SX1262 module. Pins as soldered; power facts from the parts' datasheets."""
 
 # SX1262: DIO2 switches the antenna, DIO3 feeds the TCXO
+RADIO = "sx126x"
 SPI_ID = 1
 SPI_BAUD = 2_000_000
 SCK, MOSI, MISO, NSS, RESET, BUSY, DIO1 = 12, 11, 13, 10, 9, 14, 4

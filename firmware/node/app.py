@@ -33,12 +33,14 @@ running = None  # the Node of this wake, for faults.survive
 def run(memory, core, slept):
     """Serves everything that is due and sleeps. `core`: what RTC memory held, or None; `slept`: this is a wake."""
     global running
-    from boards import bare_s3 as board
+    import boards
 
     try:
         settings = config.load()
     except config.ConfigError as error:
-        return _misconfigured(memory, core, board, slept, error)
+        # which board this is stands in the file that is wrong: LED, button and contact are where the first one has them
+        return _misconfigured(memory, core, boards.load(config.BOARDS[0]), slept, error)
+    board = boards.load(settings.board)
     flash = Flash()
     body = memory.get(WORK, agenda.VERSION)
     if slept and body is not None:

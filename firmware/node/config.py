@@ -4,6 +4,7 @@ import json
 
 PATH = "/config.json"
 KINDS = ("meter", "bin", "air")
+BOARDS = ("bare_s3", "bare_s3_rfm95")  # files of boards/
 _DIGITS = {"dev_eui": 16, "join_eui": 16, "app_key": 32}
 
 
@@ -19,7 +20,7 @@ class Config:
         if not isinstance(values, dict):
             raise ConfigError("config.json: an object {...} is needed")
         self.kind = _word(values, "kind", KINDS)
-        self.board = _word(values, "board", ("bare_s3",))
+        self.board = _word(values, "board", BOARDS)
         self.region = _word(values, "region", ("eu868",))
         self.dev_eui = _hex(values, "dev_eui")
         self.join_eui = _hex(values, "join_eui")

@@ -10,7 +10,6 @@ from lorawan.mac import Mac
 from machine import SPI, Pin
 from payload.codes import PayloadError
 from radio.runner import Runner
-from radio.sx126x import Sx126x
 
 
 class Link:
@@ -26,22 +25,7 @@ class Link:
             eu868, settings.dev_eui, settings.join_eui, settings.app_key, os.urandom, flash.get("nonce"), session
         )
         self._mac.battery = self._battery_level()
-        spi = SPI(
-            board.SPI_ID,
-            baudrate=board.SPI_BAUD,
-            polarity=0,
-            phase=0,
-            sck=Pin(board.SCK),
-            mosi=Pin(board.MOSI),
-            miso=Pin(board.MISO),
-        )
-        pins = (
-            Pin(board.NSS, Pin.OUT, value=1),
-            Pin(board.RESET, Pin.OUT, value=1),
-            Pin(board.BUSY, Pin.IN),
-            Pin(board.DIO1, Pin.IN),
-        )
-        self._runner = Runner(Sx126x(spi, pins, board), self._mac, flash, node.feed)
+        self._runner = Runner(_modem(board), self._mac, flash, node.feed)
 
     def _battery_level(self):
         """DevStatusAns (TS001-1.0.4, 5.5): 1 empty to 254 full, between the board's two voltages."""
@@ -102,3 +86,26 @@ class Link:
     def answered(self, outcome, confirmed):
         """Whether the network has proved that it got the frame: an acknowledgement, or any downlink in its windows."""
         return outcome.downlink or (confirmed and outcome.reason == "")
+
+
+def _modem(board):
+    """The driver that the board file names, on its pins; only that one is imported."""
+    spi = SPI(
+        board.SPI_ID,
+        baudrate=board.SPI_BAUD,
+        polarity=0,
+        phase=0,
+        sck=Pin(board.SCK),
+        mosi=Pin(board.MOSI),
+        miso=Pin(board.MISO),
+    )
+    nss, dio1 = Pin(board.NSS, Pin.OUT, value=1), Pin(board.DIO1, Pin.IN)
+    if board.RADIO == "sx127x":
+        from radio.sx127x import Sx127x
+
+        reset = Pin(board.RESET, Pin.OPEN_DRAIN, value=1)
+        return Sx127x(spi, (nss, reset, Pin(board.DIO0, Pin.IN), dio1), board)
+    from radio.sx126x import Sx126x
+
+    reset = Pin(board.RESET, Pin.OUT, value=1)
+    return Sx126x(spi, (nss, reset, Pin(board.BUSY, Pin.IN), dio1), board)

@@ -210,9 +210,9 @@ class Sx127x:
             pin(mode == on)
 
     def _on_dio(self, _):
-        if not self._fired:  # the first edge is the one that counts
-            self._fired_us = ticks_us()
-            self._fired = True
+        # a handler that runs late tells of an edge that poll() saw by its level; the next edge then gives the time
+        self._fired_us = ticks_us()
+        self._fired = True
 
     # --- the one door to the bus
 

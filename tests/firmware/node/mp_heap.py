@@ -27,7 +27,18 @@ WAKES = (
     ("contact", ("node.boot", "keep.core", "keep.rtc", "pulse.contact")),
     ("longer", ("node.app",)),
     ("sampling", ("node.sampling", "sensors.pms5003", "sensors.sht31", "keep.ring")),
-    ("transmitting", ("node.link", "node.reports", "payload.meter", "payload.air", "payload.health", "keep.midnights")),
+    (
+        "transmitting",
+        (
+            "node.link",
+            "radio.sx126x",
+            "node.reports",
+            "payload.meter",
+            "payload.air",
+            "payload.health",
+            "keep.midnights",
+        ),
+    ),
 )
 
 

@@ -1,6 +1,8 @@
 """Offsets spread the fleet and stay clear of samples; bad config.json gives one line."""
 
+import boards
 import schedule
+from node import config
 from node.config import Config, ConfigError
 
 GOOD = {
@@ -49,3 +51,10 @@ def test_config_is_checked():
             assert str(error) == said, error
         else:
             assert False, key
+
+
+def test_each_board_that_config_knows_has_its_file():
+    for name in config.BOARDS:
+        board = boards.load(name)
+        assert board.RADIO in ("sx126x", "sx127x", "mplib"), name
+        assert board.CONTACT <= 21, name  # an RTC pin

@@ -304,6 +304,24 @@ def test_lost_edge_is_seen_by_level():
         pins[dio].level = 0
 
 
+def test_a_handler_that_runs_after_its_event_was_read_costs_nothing():
+    modem, spi, pins = chip()
+    modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    modem.start()
+    spi.registers[0x12] = 0x08
+    pins[2].level = 1
+    assert isinstance(modem.poll(), Sent)
+    pins[2].level = 0
+    modem.prepare_receive(868100000, 7, 125000, 8)
+    modem.start()
+    pins[2].handler(pins[2])  # of the transmission
+    clock.sleep_us(50000)
+    spi.registers[0x12] = 0x80
+    pins[3].rise()
+    at = clock.us
+    assert modem.poll().ticks_us == at
+
+
 def test_abort_ends_the_window_and_forgets_its_interrupt():
     modem, spi, pins = chip()
     modem.prepare_receive(868100000, 7, 125000, 8)
