@@ -1,1 +1,1 @@
-"""The modem: `trait.py` says what the runner needs of one, `sx126x.py` drives an SX1261/2, `runner.py` is the only part that waits."""
+"""The modem: `trait.py` says what the runner needs of one, a driver a chip family provides it, `runner.py` is the only part that waits."""
