@@ -5,14 +5,12 @@ Sections are those of the SX1261/2 datasheet, rev 2.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from ...world import lora
 from ...world.air import Air, Frame, Level, Transmission
-from ..wiring import Host, Timer
 from . import sx1262_facts as facts
+from .lora_modem import LoraModem, Tuning
 
 
 @dataclass
@@ -43,23 +41,25 @@ class Settings:
     image_band: tuple[int, int] = facts.DEFAULT_IMAGE_BAND
 
 
-class Modem:
+class Modem(LoraModem):
     """The state of one chip; `Sx1262` is its face on the SPI bus."""
 
-    host: Host
+    chip = "SX1262"
+    datasheet = "SX1261/2 datasheet rev 2.1"
+    detection_symbols = facts.DETECTION_SYMBOLS
 
     def __init__(
         self, air: Air, busy: int, dio1: int, tcxo: tuple[int, int] | None, *, needs_dio2_switch: bool
     ) -> None:
         """`busy`, `dio1`: the board's pins; `tcxo`: its voltage in mV and start-up in ns, None for a crystal."""
-        self._air = air
+        super().__init__(air)
         self._busy_pin, self._dio1_pin = busy, dio1
         self.tcxo, self._needs_dio2 = tcxo, needs_dio2_switch
-        self._timers: dict[str, Timer] = {}
         self.forget()
 
     def forget(self) -> None:
         """State of a chip that has just got its supply or a reset."""
+        self.forget_air()
         self.settings = Settings()
         self.mode = facts.STBY_RC
         self.errors = 0
@@ -72,25 +72,8 @@ class Modem:
         self.stats = [0, 0, 0]
         self._slept_at = 0
         self._cold = False
-        self._frame: Frame | None = None
-        self._locked: Frame | None = None
         self._continuous = False
-        self._opened_at = 0
         self._rx_pointer = 0
-
-    @property
-    def name(self) -> str:
-        """The board's DevEUI, under which the air knows this radio."""
-        return self.host.dev_eui
-
-    def fault(self, section: str, text: str) -> NoReturn:
-        """Ends the run: the board did what this section of the datasheet forbids."""
-        self.host.fault(f"SX1262: {text} (SX1261/2 datasheet rev 2.1, {section})")
-
-    def need(self, good: object, section: str, text: str) -> None:
-        """A fault unless `good`."""
-        if not good:
-            self.fault(section, text)
 
     def need_lora(self, name: str) -> None:
         """A fault unless the packet type is LoRa."""
@@ -172,31 +155,6 @@ class Modem:
 
     def _not_busy(self) -> None:
         self.host.drive(self._busy_pin, 0)
-
-    def _after(self, name: str, when: int, action: Callable[[], None]) -> None:
-        self._cancel(name)
-        self._timers[name] = self.host.at(when, action)
-
-    def _cancel(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-
-    def cancel_all(self) -> None:
-        """Takes back all that was planned."""
-        for name in list(self._timers):
-            self._cancel(name)
-
-    def stop_radio(self) -> None:
-        """Ends what the modem does on the air."""
-        for name in ("start", "detect", "header", "end", "timeout", "symbols"):
-            self._cancel(name)
-        if self._frame is not None:
-            self._air.abort(self._frame)
-            self._frame = None
-        if self.mode == facts.RX:
-            self._locked = None
-            self._air.close(self)
 
     # Interrupts
 
@@ -313,66 +271,39 @@ class Modem:
             self._after("start", there, lambda: self._open(steps))
 
     def _open(self, steps: int) -> None:
-        self._opened_at = self.host.now
-        self._locked = None
         self._continuous = steps == 0xFFFFFF
         self._rx_pointer = self.settings.rx_base
         if 0 < steps < 0xFFFFFF:
-            self._after("timeout", self._opened_at + steps * facts.TIMER_STEP_NS, self._timed_out)
+            self._after("timeout", self.host.now + steps * facts.TIMER_STEP_NS, self._timed_out)
         if self.settings.symbol_timeout and not self._continuous:
             window = self.settings.symbol_timeout * self._symbol_ns()
-            self._after("symbols", self._opened_at + window, self._timed_out)
-        self._air.listen(self)
+            self._after("symbols", self.host.now + window, self._timed_out)
+        self.listen()
 
     def _symbol_ns(self) -> int:
         modulation, _packet = self._need_radio("SetRx")
         return lora.symbol_ns(modulation[0], modulation[1])
 
-    def hear(self, frame: Frame, level: Level) -> str:
-        """`air.Receiver.hear`: the preamble is detected once enough of its symbols fell into the window."""
+    def tuning(self) -> Tuning:
+        """`LoraModem.tuning`."""
         (factor, width, _rate, _optimised), (_preamble, explicit, _length, _crc, inverted) = self._need_radio("SetRx")
-        what = frame.what
-        if abs(what.freq_hz - self.settings.freq_hz) * 4 > width:
-            return "frequency"
-        if (what.spreading_factor, what.bandwidth_hz) != (factor, width):
-            return "data rate"
-        if what.iq_inverted != inverted:
-            return "IQ"
-        if what.sync_word != self._sync_word():
-            return "sync word"
-        if what.explicit_header != explicit:
-            return "header type"
+        deaf = "IQ erratum 15.4" if self._iq_wrong(inverted=inverted) else ""
         if self._needs_dio2 and not self.settings.dio2_switch:
-            return "antenna switch on DIO2 not enabled"
-        if self._iq_wrong(inverted=inverted):
-            return "IQ erratum 15.4"
+            deaf = "antenna switch on DIO2 not enabled"
         # Section 9.6 without its figure: the boosted gain is taken as 2 dB.
-        margin = 0.0 if self.settings.registers[facts.REG_RX_GAIN] == 0x96 else 2.0
-        if level.snr_db - margin < lora.SNR_LIMIT_DB[factor]:
-            return "below sensitivity"
-        symbol = lora.symbol_ns(factor, width)
-        detected = max(self._opened_at, frame.start) + facts.DETECTION_SYMBOLS * symbol
-        if detected > frame.start + what.preamble * symbol:
-            return "too few preamble symbols left"
-        if self._locked is not None:
-            return "receiver busy with another frame"
-        if "detect" not in self._timers:
-            self._after("detect", detected, lambda: self._detected(frame, level))
-        return ""
+        loss = 0.0 if self.settings.registers[facts.REG_RX_GAIN] == 0x96 else 2.0
+        return Tuning(
+            self.settings.freq_hz, width // 4, factor, width, inverted, self._sync_word(), explicit, deaf, loss
+        )
 
-    def _detected(self, frame: Frame, level: Level) -> None:
-        self._cancel("detect")
-        self._cancel("symbols")
-        self._locked = frame
-        self._air.lock(frame, self, level)
+    def preamble_detected(self) -> None:
+        """`LoraModem.preamble_detected`."""
         if self.settings.stop_on_preamble:
             self._cancel("timeout")
-        what = frame.what
-        header = frame.start + lora.header_ns(what.spreading_factor, what.bandwidth_hz, what.preamble)
-        self._after("header", header, lambda: self._header(frame))
         self._raise(facts.IRQ_PREAMBLE)
 
-    def _header(self, frame: Frame) -> None:
+    def header(self, frame: Frame) -> None:
+        """`LoraModem.header`: the timer of SetRx stops."""
         self._cancel("timeout")
         _modulation, packet = self._need_radio("SetRx")
         if len(frame.what.payload) > packet[2]:
