@@ -197,33 +197,24 @@ def test_windows_of_4_to_1023_symbols():
 
 def test_low_data_rate_only_from_16_ms():
     modem, spi, _pins = chip()
-    for sf, bandwidth, value in (
-        (12, 125000, 0x0C),
-        (11, 125000, 0x0C),
-        (10, 125000, 0x04),
-        (12, 250000, 0x0C),
-        (11, 250000, 0x04),
-        (12, 500000, 0x04),
-    ):
-        modem.prepare_receive(868100000, sf, bandwidth, 8)
-        assert spi.registers[0x26] == value, (sf, bandwidth)
+    for bandwidth, least in ((125000, 11), (250000, 12), (500000, 13)):
+        for sf in range(7, 13):
+            modem.prepare_receive(868100000, sf, bandwidth, 8)
+            assert spi.registers[0x26] == (0x0C if sf >= least else 0x04), (sf, bandwidth)
 
 
 def test_errata_follow_the_bandwidth():
     modem, spi, _pins = chip()
-    for bandwidth, config, bw_optimize, detect in (
-        (500000, 0x92, 0x02, 0xC3),
-        (125000, 0x72, 0x03, 0x43),
-        (250000, 0x82, 0x03, 0x43),
+    for bandwidth, config, bw_optimize, spurious in (
+        (500000, 0x92, 0x02, b"\x20\x00\xc3"),
+        (125000, 0x72, 0x03, b"\x40\x00\x43"),
+        (250000, 0x82, 0x03, b"\x40\x00\x43"),
     ):
         modem.prepare_receive(868100000, 7, bandwidth, 8)
-        assert spi.registers[0x1D] == config
-        assert spi.registers[0x36] == bw_optimize
-        assert spi.registers[0x31] == detect
+        assert (spi.registers[0x1D], spi.registers[0x36]) == (config, bw_optimize)
+        assert bytes(spi.registers[0x2F:0x32]) == spurious
         if bandwidth == 500000:
             assert spi.registers[0x3A] == 0x64
-        else:
-            assert bytes(spi.registers[0x2F:0x31]) == b"\x40\x00"
 
 
 def test_power_of_each_step_at_pa_boost():
