@@ -12,6 +12,8 @@ _UNCONFIRMED_DOWN = 0x60
 _CONFIRMED_UP = 0x80
 _CONFIRMED_DOWN = 0xA0
 
+_TYPE = 0xE3  # MHDR: MType and Major; the bits between are reserved and ignored (4.2)
+
 ADR = 0x80  # FCtrl, both directions
 ADR_ACK_REQ = 0x40  # uplink
 ACK = 0x20  # both directions
@@ -36,7 +38,7 @@ def join_request(app_key, join_eui, dev_eui, dev_nonce):
 
 def join_accept(app_key, phy):
     """A JoinAccept whose MIC held, or None (6.2.6)."""
-    if len(phy) not in (17, 33) or phy[0] != _JOIN_ACCEPT:
+    if len(phy) not in (17, 33) or phy[0] & _TYPE != _JOIN_ACCEPT:
         return None
     plain = app_key.encrypt(phy[1:])
     if app_key.cmac(phy[:1] + plain[:-4])[:4] != plain[-4:]:
@@ -70,7 +72,7 @@ def data_down(nwk_key, app_key, dev_addr, next_fcnt, phy):
 
     `next_fcnt` is the least 32-bit counter still acceptable: the 16 bits on air are raised to it, so an old frame fails its MIC (4.3.1.5).
     """
-    if len(phy) < 12 or phy[0] not in (_UNCONFIRMED_DOWN, _CONFIRMED_DOWN) or phy[1:5] != dev_addr:
+    if len(phy) < 12 or phy[0] & _TYPE not in (_UNCONFIRMED_DOWN, _CONFIRMED_DOWN) or phy[1:5] != dev_addr:
         return None, "foreign"
     fctrl, fcnt16 = unpack("<BH", phy[5:8])
     fcnt = next_fcnt & ~0xFFFF | fcnt16
@@ -87,4 +89,4 @@ def data_down(nwk_key, app_key, dev_addr, next_fcnt, phy):
     if port == 0 and fopts:  # 4.3.1.6: such a frame is discarded whole
         return None, "form"
     data = crypt(app_key if port else nwk_key, phy[start + 1 : end], DOWN, dev_addr, fcnt)
-    return Downlink(phy[0] == _CONFIRMED_DOWN, fctrl & 0xF0, fcnt, fopts, port, data), ""
+    return Downlink(phy[0] & _TYPE == _CONFIRMED_DOWN, fctrl & 0xF0, fcnt, fopts, port, data), ""
