@@ -54,6 +54,7 @@ _IRQ_ALL = const(0x43FF)
 _STDBY_RC = b"\x00"
 _STDBY_XOSC = b"\x01"
 
+_REG_SYNC_TIMEOUT = const(0x0706)
 _REG_IQ_POLARITY = const(0x0736)
 _REG_SYNC_WORD = const(0x0740)
 _REG_TX_MODULATION = const(0x0889)
@@ -64,11 +65,10 @@ _SYNC_WORD_PUBLIC = b"\x34\x44"  # LoRaWAN's 0x34, each nibble followed by 4 (12
 _BANDWIDTHS = {125000: 0x04, 250000: 0x05, 500000: 0x06}  # 13.4.5.2
 _CR_4_5 = const(0x01)
 _RAMP_200_US = const(0x04)  # 13.4.4
-# (dBm at full drive, paDutyCycle, hpMax) of the SX1262: the settings that need the least current for that power (13.1.14.1)
-_PA = ((14, 2, 2), (17, 2, 3), (20, 3, 5), (22, 4, 7))
-_FULL_DRIVE = const(22)
-_LEAST_DRIVE = const(-9)
-_OCP_140_MA = b"\x38"  # the SX1262's; SetPaConfig sets it as well, in steps of 2.5 mA (5.4)
+# deviceSel, over-current limit in steps of 2.5 mA (5.4; SetPaConfig sets it as well), least and full drive in dBm, and of each setting that
+# needs the least current for its power: dBm at full drive, paDutyCycle, hpMax (13.1.14.1)
+_SX1262 = (0, b"\x38", -9, 22, ((14, 2, 2), (17, 2, 3), (20, 3, 5), (22, 4, 7)))
+_SX1261 = (1, b"\x18", -17, 14, ((14, 4, 0), (15, 6, 0)))
 _TCXO_VOLTS = (1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300)  # mV by code (13.3.6)
 
 _BUSY_MS = const(100)  # no command keeps BUSY high for longer; a calibration takes 3.5 ms (8.3.1) and the TCXO's start
@@ -79,7 +79,9 @@ _TX_MARGIN_MS = const(100)
 class Sx126x:
     """`spi`: mode 0, at most 16 MHz. `pins`: (nss, reset, busy, dio1) as machine.Pin; DIO2 switches the antenna.
 
-    `board` has TCXO_MILLIVOLTS (what DIO3 supplies; 0 = a crystal), TCXO_START_US and ANTENNA_GAIN_DB, as boards/bare_s3.py has them.
+    `board` has TCXO_MILLIVOLTS (what DIO3 supplies; 0 = a crystal), TCXO_START_US and ANTENNA_GAIN_DB, as boards/bare_s3.py has them, and may
+    have SX1261 = True (else an SX1262), DCDC = False (a module without the converter's coil) and ANTENNA_SWITCH: the pins that are high to
+    receive and to transmit, or the first alone where DIO2 does the second.
     """
 
     max_symbols = 248
@@ -88,8 +90,10 @@ class Sx126x:
         self._spi = spi
         self._nss, self._reset, self._busy, self._dio1 = pins
         self._board = board
+        self._pa = _SX1261 if getattr(board, "SX1261", False) else _SX1262
+        self._switch = [Pin(number, Pin.OUT, value=0) for number in getattr(board, "ANTENNA_SWITCH", ())]
         self.lead_us = _RX_START_US
-        self._awake = False
+        self._stage = 0  # 0: asleep, or as the last boot left it; 1: reset; 2: set up
         self._start: tuple = ()  # the command that begins what was prepared, and its parameters
         self._fired = False
         self._fired_us = None
@@ -120,6 +124,9 @@ class Sx126x:
         self._tune(frequency, sf, bandwidth)
         self._packet(255, False, True)
         self._command(_SET_SYMBOL_TIMEOUT, bytes([symbols]))
+        # Semtech's own drivers write what the command leads to as well: a mantissa above an exponent of 4, counting pairs
+        encoded = symbols << 2 if symbols <= 62 else symbols & 0xF8 | 1
+        self._write_register(_REG_SYNC_TIMEOUT, bytes([encoded]))
         self._interrupts(_IRQ_RX_DONE | _IRQ_TIMEOUT | _IRQ_HEADER_ERR | _IRQ_CRC_ERR)
         # single mode without a timer (13.1.5): the symbols decide, and a frame that begins in time is heard to its end.
         # 15.3 concerns timers with an implicit header; there is neither here.
@@ -128,6 +135,8 @@ class Sx126x:
     def start(self):
         """Begin what was prepared."""
         self._fired = False
+        for i, pin in enumerate(self._switch):
+            pin((self._start[0] == _SET_TX) == i)
         self._command(*self._start)
 
     def poll(self):
@@ -166,17 +175,20 @@ class Sx126x:
 
     def sleep(self):
         """Cold sleep; the next prepare starts over."""
-        if self._awake:
+        if self._stage:
+            self._stage = 0
+            for pin in self._switch:
+                pin(0)
             self._command(_SET_STANDBY, _STDBY_RC)  # sleep is reached from standby only (9.3)
             self._command(_SET_SLEEP, b"\0")  # cold start: 160 nA; nothing is kept, and nothing kept is trusted
-            self._awake = False
 
     # --- set-up
 
     def _wake(self):
         """Reset and configure, once after power-up or sleep."""
-        if self._awake:
+        if self._stage == 2:
             return
+        self._stage = 1
         self._reset(0)
         sleep_us(200)  # 8.1: at least 100 us
         self._reset(1)
@@ -190,7 +202,8 @@ class Sx126x:
             # 13.3.6: the chip started without its clock; the error it noted is cleared and everything calibrated anew
             self._command(_CLEAR_DEVICE_ERRORS, b"\0\0")
             self._command(_CALIBRATE, b"\x7f")
-        self._command(_SET_REGULATOR_MODE, b"\x01")  # DC-DC
+        if getattr(self._board, "DCDC", True):
+            self._command(_SET_REGULATOR_MODE, b"\x01")
         self._command(_CALIBRATE_IMAGE, b"\xd7\xdb")  # 863 to 870 MHz (9.2.1)
         (errors,) = unpack(">H", self._query(_GET_DEVICE_ERRORS, 2))
         if errors:
@@ -206,7 +219,7 @@ class Sx126x:
         self._write_register(_REG_SYNC_WORD, _SYNC_WORD_PUBLIC)
         # 15.2: the clamp on the PA is too strict when the antenna is mismatched
         self._write_register(_REG_TX_CLAMP, bytes([self._read_register(_REG_TX_CLAMP) | 0x1E]))
-        self._awake = True
+        self._stage = 2
 
     def _tune(self, frequency, sf, bandwidth):
         # steps of 32 MHz / 2^25 (13.4.1)
@@ -215,13 +228,11 @@ class Sx126x:
         self._command(_SET_MODULATION_PARAMS, bytes([sf, _BANDWIDTHS[bandwidth], _CR_4_5, low]))
 
     def _set_power(self, dbm):
-        row = 0
-        while row < len(_PA) - 1 and dbm > _PA[row][0]:
-            row += 1
-        full, duty, hp = _PA[row]
-        self._command(_SET_PA_CONFIG, bytes([duty, hp, 0, 1]))  # SX1262, paLut always 1
-        self._write_register(_REG_OCP, _OCP_140_MA)
-        drive = max(_LEAST_DRIVE, min(_FULL_DRIVE, _FULL_DRIVE - (full - dbm)))
+        device, limit, least, most, rows = self._pa
+        full, duty, hp = ([row for row in rows if dbm <= row[0]] or rows[-1:])[0]
+        self._command(_SET_PA_CONFIG, bytes([duty, hp, device, 1]))  # paLut is always 1
+        self._write_register(_REG_OCP, limit)
+        drive = max(least, min(most, most - full + dbm))
         self._command(_SET_TX_PARAMS, bytes([drive & 0xFF, _RAMP_200_US]))
 
     def _packet(self, length, crc, inverted):

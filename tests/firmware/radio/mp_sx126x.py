@@ -5,6 +5,7 @@ from fakes import Clock, Pin, install
 clock = Clock()
 install(clock)
 
+from radio import sx126x  # noqa: E402
 from radio.sx126x import Sx126x  # noqa: E402
 from radio.trait import Closed, Frame, RadioError, Sent  # noqa: E402
 
@@ -44,11 +45,11 @@ class Spi:
         self.nss = level
 
 
-def chip():
+def chip(board=Board):
     spi = Spi()
     resets = []
     pins = (Pin(1, spi.select), Pin(1, resets.append), Pin(0), Pin(0))
-    modem = Sx126x(spi, pins, Board)
+    modem = Sx126x(spi, pins, board)
     modem.resets = resets
     return modem, spi, pins
 
@@ -124,6 +125,7 @@ def test_receive_window():
         "1d07360000",
         "0d073609",  # bit 2 cleared for inverted IQ
         "a008",
+        "0d070620",  # 4 pairs, exponent 0
         "080262026200000000",  # RxDone, HeaderErr, CrcErr, Timeout
         "0243ff",
     ], spi.log
@@ -152,6 +154,73 @@ def test_power_of_each_step():
         modem.prepare_transmit(b"a", 868100000, 7, 125000, eirp)
         assert "95%s0001" % pa in spi.log, (eirp, spi.log)
         assert "8e%s04" % drive in spi.log, (eirp, spi.log)
+
+
+def test_symbol_timeout_of_long_windows():
+    modem, spi, _pins = chip()
+    for symbols, command, register in ((62, "a03e", "0d0706f8"), (64, "a040", "0d070641"), (248, "a0f8", "0d0706f9")):
+        modem.prepare_receive(868100000, 7, 125000, symbols)
+        assert command in spi.log and register in spi.log, spi.log
+
+
+def test_power_of_an_sx1261():
+    class Board1261(Board):
+        SX1261 = True
+
+    modem, spi, _pins = chip(Board1261)
+    for eirp, pa, drive in (
+        (16, "0400", "0e"),
+        (17, "0600", "0e"),
+        (20, "0600", "0e"),
+        (2, "0400", "00"),
+        (-30, "0400", "ef"),
+    ):
+        del spi.log[:]
+        modem.prepare_transmit(b"a", 868100000, 7, 125000, eirp)
+        assert "95%s0101" % pa in spi.log, (eirp, spi.log)
+        assert "0d08e718" in spi.log  # 60 mA
+        assert "8e%s04" % drive in spi.log, (eirp, spi.log)
+
+
+def test_a_module_without_a_coil_keeps_the_linear_regulator():
+    class Linear(Board):
+        DCDC = False
+
+    modem, spi, _pins = chip(Linear)
+    modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    assert spi.log == [each for each in spi.log if each[:2] != "96"]
+    assert spi.log[: len(SETUP) - 1] == [each for each in SETUP if each != "9601"]
+
+
+def test_antenna_switch_on_pins():
+    class Switched(Board):
+        ANTENNA_SWITCH = (21, 22)
+
+    made = []
+
+    class Antenna(Pin):
+        OUT = 3
+
+        def __init__(self, number, mode, value):
+            super().__init__(value)
+            made.append((number, mode))
+
+    sx126x.Pin = Antenna
+    try:
+        modem, _spi, _pins = chip(Switched)
+    finally:
+        sx126x.Pin = Pin
+    assert made == [(21, 3), (22, 3)]
+    levels = lambda: [pin.level for pin in modem._switch]  # noqa: E731
+    assert levels() == [0, 0]
+    modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    modem.start()
+    assert levels() == [0, 1]
+    modem.prepare_receive(868100000, 7, 125000, 8)
+    modem.start()
+    assert levels() == [1, 0]
+    modem.sleep()
+    assert levels() == [0, 0]
 
 
 def test_500_khz_erratum_clears_the_bit():
@@ -250,6 +319,17 @@ def test_device_errors_are_named():
     modem, spi, _pins = chip()
     spi.answers[0x17] = b"\x00\x20"
     assert "0x0020" in raised(lambda: modem.prepare_transmit(b"a", 868100000, 7, 125000, 16))
+    modem.sleep()
+    assert spi.log[-2:] == ["8000", "8400"], "it was reset and would stay in standby"
+    spi.answers[0x17] = b"\0\0"
+    modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    assert modem.resets == [0, 1, 0, 1]
+
+
+def test_a_chip_that_was_not_woken_is_left_asleep():
+    modem, spi, _pins = chip()
+    modem.sleep()
+    assert spi.log == []
 
 
 def test_transmission_that_times_out_is_an_error():
