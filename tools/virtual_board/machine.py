@@ -1,7 +1,7 @@
 """One virtual board: an ESP32-S3 whose processor is a MicroPython process and whose memory, pads and clocks live here.
 
 States: `off` → power_on → `running` → deepsleep → `asleep` → wake → `running`; a main.py that ends leaves a board at its
-`prompt`, where only the watchdog, a power cut or nobody helps it.
+`prompt`, where only a person at its cable (cable.py), the watchdog or a power cut helps it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from ..world.clock import Clock, Event
 from . import protocol
@@ -33,6 +33,16 @@ _HORIZON = 1000  # board µs after which a computing board must ask for news
 _LOG_LIMIT = 64 * 1024
 _EDGES = 100  # pin records of one answer; the scheduler takes eight interrupts anyway
 _RTC_MEMORY = 2048
+_TYPED = 4096  # bytes that wait for a program which does not read them; the port's buffer has 260, and a UART fills it slowly
+# Requests of the file system: littlefs must not be interrupted in the midst of its work. Before READY there is no program.
+_NO_INTERRUPT = frozenset({protocol.FLASH_ERASE, protocol.FLASH_PROGRAM, protocol.READY})
+
+
+class Line(Protocol):
+    """What is plugged into a board's serial port."""
+
+    def say(self, printed: int, data: bytes) -> None:
+        """The board says `data`, after the first `printed` bytes of its log file."""
 
 
 class BoardError(Exception):
@@ -61,6 +71,7 @@ class Board:
         self.rtc_memory = b""
         self.state = "off"
         self.wakes = 0
+        self.line: Line | None = None
         self._log_path = image.with_suffix(image.suffix + ".log")
         self.log_file = os.open(self._log_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._supervisor = supervisor
@@ -88,6 +99,9 @@ class Board:
         self._digital_hold = False
         self._sources: tuple[int, int, int, int] | None = None  # ext0 pin, ext0 level, ext1 pins, ext1 any-high
         self._tear: int | None = None
+        self._typed = b""  # by the cable, not yet read
+        self._interrupt = False  # Ctrl-C, not yet told
+        self._raw = False  # which of its prompts the board showed last
         for device in wiring.devices():
             device.attach(self)
 
@@ -160,6 +174,35 @@ class Board:
         self._pads.power_off()
         self._digital_hold = False
 
+    def hear(self, data: bytes) -> None:
+        """Bytes from the cable; lost where nobody listens: without power, asleep. Ctrl-C ends what the program does."""
+        request = self._inbox[-1] if self._inbox else self._request
+        if self._process is None or (request is not None and request.op == protocol.LIGHTSLEEP):
+            return
+        if request is None or request.op != protocol.CONSOLE:
+            self._interrupt = self._interrupt or b"\x03" in data
+            data = data.replace(b"\x03", b"")
+        self._typed = (self._typed + data)[:_TYPED]
+        if self._request is None:
+            return
+        if self._request.op == protocol.CONSOLE:
+            self._read_console()
+        elif self._interrupt and self._wait is not None:
+            ends = self._request
+            self._wait.cancel()
+            self._wait = self._after(
+                self._clock.now, self._waited if ends.op == protocol.WAIT else lambda: self._read(ends)
+            )
+
+    def stuck(self, seconds: float) -> None:
+        """Ctrl-C for a program that computes without end: the world waits for it and hears nothing else. Any thread may call.
+
+        Only after so many s of wall time without a word, which the work between two messages never takes.
+        """
+        process = self._process
+        if process is not None and process.silent() > seconds:
+            process.interrupt()
+
     def log(self) -> str:
         """The last tens of kilobytes of what the board printed, tracebacks included."""
         return self._log_path.read_text(errors="replace")
@@ -185,7 +228,10 @@ class Board:
         self._sources = None
         self._anchor, self._anchor_us, self._us = self._clock.now, 0, 0
         self._irq, self._watched, self._edges = {}, set(), []
-        if os.fstat(self.log_file).st_size > _LOG_LIMIT:
+        self._interrupt = False
+        if cause != protocol.SOFT_RESET:
+            self._raw, self._typed = False, b""
+        if self.line is None and os.fstat(self.log_file).st_size > _LOG_LIMIT:
             kept = self._log_path.read_bytes()[-_LOG_LIMIT // 2 :]
             os.ftruncate(self.log_file, 0)
             os.write(self.log_file, kept)
@@ -218,6 +264,8 @@ class Board:
         self._stop(keep_watchdog=soft)
         if not soft:
             self._pads.reset()
+        elif self.line is not None:
+            self.line.say(os.fstat(self.log_file).st_size, b"MPY: soft reboot\r\n")
         self._boot(cause)
 
     # Time
@@ -311,10 +359,11 @@ class Board:
         payload = record.payload
         reply = Reply()
         if op == protocol.WAIT:
-            self._wait = self._after(self._world(self._us + record.argument), self._waited)
+            end = self._clock.now if self._interrupt else self._world(self._us + record.argument)
+            self._wait = self._after(end, self._waited)
             return
         if op == protocol.UART_READ:
-            self._deadline = self._world(self._us + struct.unpack("<I", payload)[0])
+            self._deadline = self._world(self._us + (0 if self._interrupt else struct.unpack("<I", payload)[0]))
             self._schedule_read(record)
             return
         if op in (protocol.LIGHTSLEEP, protocol.DEEPSLEEP):
@@ -323,8 +372,8 @@ class Board:
         if op == protocol.RESET:
             self._restart(record.argument)
             return
-        if op == protocol.PROMPT:
-            self._prompt()
+        if op == protocol.CONSOLE:
+            self._console(record)
             return
         if op == protocol.READY:
             reply = Reply(payload=self._boot_message())
@@ -366,13 +415,13 @@ class Board:
         cause, reason, mask = self._cause
         eui = bytes.fromhex(self.dev_eui)
         entropy = hashlib.sha256(f"{self._supervisor.seed}/{self.dev_eui}/{self._anchor}".encode()).digest()[:16]
-        return protocol.BOOT.pack(cause, reason, self._rtc_boot, mask, eui[:3] + eui[5:], entropy)
+        return protocol.BOOT.pack(cause, reason, self._rtc_boot, mask, eui[:3] + eui[5:], entropy, self._raw)
 
     def _answer(self, reply: Reply) -> None:
         process = self._process
         if process is None or self._request is None:  # the request itself made the power go
             return
-        self._request = None
+        op, self._request = self._request.op, None
         clock = self._clock
         us = max(self._us + reply.passed, self._anchor_us + next_tick(clock.now - self._anchor, self.crystal_ppb))
         horizon = _HORIZON
@@ -383,6 +432,9 @@ class Board:
         edges = self._edges
         if len(edges) > _EDGES:
             edges = edges[:_EDGES] + [(pin, self._pads.level(pin)) for pin in sorted(self._watched)]
+        if self._interrupt and op not in _NO_INTERRUPT:
+            self._interrupt = False
+            edges = [*edges, (protocol.INTERRUPT, 0)]
         header = protocol.RECORD.pack(reply.status, len(edges), len(reply.payload), us - self._us, horizon)
         self._us = us
         self._edges = []
@@ -498,7 +550,23 @@ class Board:
         self._anchor, self._anchor_us = self._clock.now, self._us + slept
         self._answer(Reply(passed=slept))
 
-    def _prompt(self) -> None:
-        """main.py has ended or raised: on a board in the field nobody types. The watchdog still runs."""
-        self._stop(keep_watchdog=True)
+    # The prompt
+
+    def _console(self, record: Record) -> None:
+        """main.py has ended or raised. The watchdog still runs; without a cable the prompt waits for ever."""
         self.state = "prompt"
+        self._raw = bool(record.argument & protocol.RAW)
+        if self.line is not None:
+            self.line.say(os.fstat(self.log_file).st_size, record.payload)
+        if self._interrupt:  # it came when the program had just ended
+            self._interrupt = False
+            self._typed = b"\x03" + self._typed
+        if record.argument & protocol.AT_ONCE:
+            self._answer(Reply())
+        else:
+            self._read_console()
+
+    def _read_console(self) -> None:
+        if self._typed:
+            typed, self._typed = self._typed, b""
+            self._answer(Reply(payload=typed))

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import struct
+import time
 from pathlib import Path
 
 from .flash import compile_source
@@ -73,9 +74,12 @@ class Process:
         )
         self._socket = ours
         self._parser = Parser()
+        self._spoke = False
+        self._awaited: float | None = None  # since when `receive` waits
 
     def receive(self) -> list[Record]:
         """Blocks until the next message is whole."""
+        self._awaited = time.monotonic()
         while True:
             try:
                 data = self._socket.recv(_RECEIVE)
@@ -87,6 +91,8 @@ class Process:
                 raise ProcessEnded
             records = self._parser.feed(data)
             if records is not None:
+                self._awaited = None
+                self._spoke = True
                 return records
 
     def send(self, data: bytes) -> None:
@@ -95,6 +101,16 @@ class Process:
             self._socket.sendall(data)
         except ConnectionError:
             raise ProcessEnded from None
+
+    def silent(self) -> float:
+        """For how many s the world has been waiting for its next message; 0 before its first one."""
+        since = self._awaited
+        return time.monotonic() - since if self._spoke and since is not None else 0.0
+
+    def interrupt(self) -> None:
+        """Ctrl-C by signal."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
 
     def kill(self) -> None:
         """Ends it at once; `reap` later collects what is left."""

@@ -39,18 +39,22 @@ FLASH_PROGRAM = 38
 LIGHTSLEEP = 39
 DEEPSLEEP = 40
 RESET = 41
-PROMPT = 42
+CONSOLE = 42
 READY = 43
+
+RAW = 1  # of CONSOLE: the raw REPL asks
+AT_ONCE = 2  # the answer is empty and comes at once
+INTERRUPT = 255  # in place of a pin: Ctrl-C came by the cable
 
 NAMES = {
     value: name
     for name, value in list(globals().items())
-    if name.isupper() and isinstance(value, int) and name != "REQUEST"
+    if name.isupper() and isinstance(value, int) and name not in {"REQUEST", "RAW", "AT_ONCE", "INTERRUPT"}
 }
 
 RECORD = struct.Struct("<BBHII")
 SLEEP = struct.Struct("<qbBQB")
-BOOT = struct.Struct("<BBqQ6s16s")
+BOOT = struct.Struct("<BBqQ6s16sB")
 
 # Causes and reasons as machine.reset_cause() and machine.wake_reason() give them.
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5

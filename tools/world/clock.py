@@ -8,8 +8,10 @@ said what it wants next before the world may go on.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -42,7 +44,7 @@ class Event:
 
 
 class Clock:
-    """Event queue with one thread that runs it. Only `interrupt` may be called from other threads and signal handlers."""
+    """Event queue with one thread that runs it. Only `interrupt` and `call` may be used from other threads and signal handlers."""
 
     def __init__(self, start: int, wall: Callable[[], int] = time.time_ns) -> None:
         """`start`: world time in ns at which the clock begins. `wall` gives the wall clock in ns for pacing."""
@@ -53,8 +55,9 @@ class Clock:
         self._queue: list[tuple[int, int, int, Event]] = []
         self._sequence = 0
         self._barriers: list[Action] = []
+        self._outside: deque[Action | None] = deque()  # calls in the order in which they came; None: interrupt
         # Not an Event: a signal handler that interrupts this very thread inside its `wait` would find its lock taken.
-        self._interruptions: SimpleQueue[None] = SimpleQueue()
+        self._bell: SimpleQueue[None] = SimpleQueue()
 
     def at(self, when: int, action: Action, rank: int = 0) -> Event:
         """Calls `action` at world time `when` (ns, not before now); at one instant lower ranks come first."""
@@ -78,13 +81,26 @@ class Clock:
         """
         self._barriers.append(barrier)
 
-    def pace(self, on: bool) -> None:  # noqa: FBT001  on or off
-        """Paced, the world holds when it is ahead of the wall clock and runs as fast as it can when it is behind."""
+    def pace(self, on: bool, wall: Callable[[], int] | None = None) -> None:  # noqa: FBT001  on or off
+        """Paced, the world holds when it is ahead of the wall clock and runs as fast as it can when it is behind.
+
+        `wall` gives another wall clock from here on.
+        """
         self._paced = on
+        self._wall = wall or self._wall
 
     def interrupt(self) -> None:
         """Makes `run_until` return before its next event. For other threads and signal handlers."""
-        self._interruptions.put(None)
+        self._outside.append(None)
+        self._bell.put(None)
+
+    def call(self, action: Action) -> None:
+        """Input from outside the world: `action` happens between two events, at the world's present instant.
+
+        A run with such input is not the same every time. For other threads; a call waits until the world runs.
+        """
+        self._outside.append(action)
+        self._bell.put(None)
 
     def next_event(self) -> int | None:
         """World time in ns of the next event in the queue."""
@@ -116,31 +132,41 @@ class Clock:
         if end < self.now:
             raise ValueError(f"cannot run back to {end} ns: the world is at {self.now} ns")
         self._end = end
-        while self._interruptions.empty():
+        while True:
             for barrier in self._barriers:
                 barrier()
+            if self._outside:
+                action = self._outside.popleft()
+                with contextlib.suppress(Empty):
+                    self._bell.get_nowait()
+                if action is None:
+                    break
+                action()
+                continue
             upcoming = self.next_event()
             target = end if upcoming is None or upcoming > end else upcoming
             if self._paced and not self._hold(target):
-                break
+                continue
             if upcoming is None or upcoming > end:
                 self.now = end
                 return True
             event = heapq.heappop(self._queue)[3]
             self.now = event.when
             event.happen()
-        while not self._interruptions.empty():
-            self._interruptions.get()
+        for _ in range(len(self._outside)):  # one interruption ends one run, however often it was asked for
+            action = self._outside.popleft()
+            if action is not None:
+                self._outside.append(action)
         return False
 
     def _hold(self, target: int) -> bool:
-        """Waits until the wall clock has reached world time `target`; False when interrupted, `now` then follows the wall."""
+        """Waits until the wall clock has reached world time `target`; False when the bell rang, `now` then follows the wall."""
         while True:
             wall = self._wall()
             if wall >= target:
                 return True
             try:
-                self._interruptions.get(timeout=min((target - wall) / 1e9, 1.0))
+                self._bell.get(timeout=min((target - wall) / 1e9, 1.0))
             except Empty:
                 continue
             self.now = max(self.now, min(self._wall(), target))

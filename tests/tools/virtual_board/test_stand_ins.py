@@ -38,7 +38,10 @@ def test_both_sides_of_the_protocol_have_the_same_words():
         mine = getattr(protocol, name)
         assert (mine if isinstance(value, int) else mine.format) == value, name
     assert set(protocol.NAMES.values()) == {name for name, value in words.items() if isinstance(value, int)} - {
-        "REQUEST"
+        "REQUEST",
+        "RAW",
+        "AT_ONCE",
+        "INTERRUPT",
     }
 
 

@@ -1,4 +1,4 @@
-"""First code of a board's interpreter: puts the stand-ins in place of the host, mounts the flash as `/`, runs main.py.
+"""First code of a board's interpreter: puts the stand-ins in place of the host, mounts the flash as `/`, runs main.py, then the prompt.
 
 Run as `micropython -X heapsize=... -m boot IMAGE BYTES` with MICROPYPATH on the compiled stand-ins and the socket as fd 3.
 """
@@ -28,7 +28,7 @@ class Flash:
     """Block device over the image file (protocol of vfs.AbstractBlockDev, extended interface).
 
     Reads go to the file, what changes it is asked of the world, which keeps the counts and may cut the power in the
-    midst of it.
+    midst of it. Nothing may be raised here, Ctrl-C neither: littlefs would be left in the midst of its work.
     """
 
     def __init__(self, path: str, size: int) -> None:
@@ -41,7 +41,7 @@ class Flash:
 
     def writeblocks(self, block: int, buf, offset: int = 0) -> None:
         link.demand(wire.FLASH_PROGRAM, 0, block * _BLOCK + offset, buf)
-        link.spend(costs.FLASH_PROGRAM * ((offset % 256 + len(buf) + 255) // 256))
+        link.charge(costs.FLASH_PROGRAM * ((offset % 256 + len(buf) + 255) // 256))
 
     def ioctl(self, op: int, arg: int):
         if op == 4:
@@ -50,26 +50,50 @@ class Flash:
             return _BLOCK
         if op == 6:
             link.demand(wire.FLASH_ERASE, 0, arg, None)
-            link.spend(costs.FLASH_ERASE)
+            link.charge(costs.FLASH_ERASE)
         return 0
 
 
-def _run(name: str) -> None:
-    """As pyexec_file_if_exists of the port: sys.exit is a soft reset, any other exception is printed."""
+def _run(name: str, scope: dict) -> bool:
+    """As pyexec_file_if_exists of the port: sys.exit is a soft reset, any other exception is printed; then False."""
     try:
         uos.stat(name)
     except OSError:
-        return
+        return True
     try:
-        execfile(name, {"__name__": "__main__"})  # noqa: F821  a built-in of MicroPython
+        execfile(name, scope)  # noqa: F821  a built-in of MicroPython
     except SystemExit:
         machine.soft_reset()
     except BaseException as error:  # noqa: BLE001  whatever it was, the board stays at its prompt
         sys.print_exception(error)
+        return False
+    return True
+
+
+def _ask(out: bytes, how: int) -> bytes:
+    return link.request(wire.CONSOLE, 0, how, out)[1] or b""
+
+
+def _prompt(scope: dict, home: str) -> None:
+    """The prompt, without end. Its code is loaded only now: a board in the field never needs it."""
+    gc.collect()
+    vfs.mount(vfs.VfsPosix(home), "/.board")  # type: ignore[attr-defined]  # the host's interpreter has it
+    sys.path.insert(0, "/.board")
+    try:
+        import repl
+    except MemoryError:  # what main.py has left behind goes; the port's own prompt needs no heap
+        scope.clear()
+        gc.collect()
+        import repl
+    sys.path.pop(0)
+    del sys.modules["repl"]
+    vfs.umount("/.board")
+    repl.run(_ask, machine.soft_reset, scope, link.raw)
 
 
 def start(path: str, size: int) -> None:
-    kbd_intr(-1)
+    kbd_intr(3)  # Ctrl-C comes in an answer; the signal is for a program that asks for none (Board.stuck)
+    home = uos.getenv("MICROPYPATH") or ""
     link.open_line(3)
     for name, module in (
         ("cryptolib", cryptolib),
@@ -92,7 +116,7 @@ def start(path: str, size: int) -> None:
     link.begin()
     random.seed()
     cause = link.reset_cause
-    link.spend(
+    link.charge(
         costs.BOOT_WAKE
         if cause == machine.DEEPSLEEP_RESET
         else costs.BOOT_SOFT
@@ -100,9 +124,10 @@ def start(path: str, size: int) -> None:
         else costs.BOOT_COLD
     )
     gc.collect()
-    _run("boot.py")
-    _run("main.py")
-    link.last_words(wire.PROMPT, 0, None)
+    scope = {"__name__": "__main__"}
+    if _run("boot.py", scope) and not link.raw:
+        _run("main.py", scope)
+    _prompt(scope, home)
 
 
 if __name__ == "__main__":

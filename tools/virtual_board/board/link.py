@@ -33,6 +33,7 @@ rtc_offset = 0  # RTC µs since 2000 less board µs since reset
 wake_mask = 0
 mac = b""
 entropy = b""
+raw = 0  # a soft reset from the raw REPL: back to it, without main.py
 
 
 def open_line(fd: int) -> None:
@@ -51,6 +52,12 @@ def spend(us: int) -> None:
     _elapsed += us
     if _elapsed >= _horizon:
         request(wire.SYNC, 0, 0, None)
+
+
+def charge(us: int) -> None:
+    """Processor work in the midst of which nothing may happen: the next request tells of it."""
+    global _elapsed
+    _elapsed += us
 
 
 def post(op: int, line: int, arg: int) -> None:
@@ -91,10 +98,14 @@ def request(op: int, line: int, arg: int, payload):
             _file.write(_out, 0, fill)
             _file.write(payload)
     _fill = 0
-    try:
-        heard = _file.readinto(_in)
-    except OSError:  # reset by a world that was killed
-        heard = 0
+    heard = None
+    while heard is None:
+        try:
+            heard = _file.readinto(_in)
+        except OSError:  # reset by a world that was killed
+            heard = 0
+        except KeyboardInterrupt:  # the signal for a program that computes without end came too late
+            pass
     if heard != _SIZE:
         _vanish()
     status, pins, length, passed, horizon = unpack_from(_RECORD, _in, 0)
@@ -130,7 +141,14 @@ def last_words(op: int, arg: int, payload) -> None:
     _vanish()
 
 
+def _keyboard_interrupt(_) -> None:
+    raise KeyboardInterrupt
+
+
 def _edge(pin: int, level: int) -> None:
+    if pin == wire.INTERRUPT:
+        _pending.append((_keyboard_interrupt, None))
+        return
     levels[pin] = level & 1
     entry = handlers.get(pin)
     if level & 2 and entry and len(_pending) < _QUEUE:
@@ -186,9 +204,9 @@ def doze(payload: bytes) -> None:
 
 def begin() -> None:
     """Blocks until the supervisor lets this boot happen."""
-    global reset_cause, wake_reason, rtc_offset, wake_mask, mac, entropy
+    global reset_cause, wake_reason, rtc_offset, wake_mask, mac, entropy, raw
     answer = request(wire.READY, 0, 0, None)[1]
-    reset_cause, wake_reason, rtc_offset, wake_mask, mac, entropy = unpack(wire.BOOT, answer)
+    reset_cause, wake_reason, rtc_offset, wake_mask, mac, entropy, raw = unpack(wire.BOOT, answer)
 
 
 def set_rtc(us: int) -> None:

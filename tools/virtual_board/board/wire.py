@@ -42,9 +42,15 @@ FLASH_PROGRAM = const(38)  # argument: byte offset in the image
 LIGHTSLEEP = const(39)  # payload: SLEEP
 DEEPSLEEP = const(40)  # payload: SLEEP; no answer
 RESET = const(41)  # argument: cause; no answer
-PROMPT = const(42)  # main.py has ended; no answer
+CONSOLE = const(
+    42
+)  # main.py has ended; argument RAW | AT_ONCE; payload: bytes for the cable; answers the bytes that came by it
 READY = const(43)  # before everything else; answers BOOT
+
+RAW = const(1)  # of CONSOLE: the raw REPL asks
+AT_ONCE = const(2)  # the answer is empty and comes at once
+INTERRUPT = const(255)  # in place of a pin in an answer: Ctrl-C came by the cable
 
 RECORD = "<BBHII"
 SLEEP = "<qbBQB"  # µs (-1: for ever), ext0 pin (-1: none), ext0 level, ext1 pins, ext1 any-high
-BOOT = "<BBqQ6s16s"  # reset cause, wake reason, RTC µs since 2000, ext1 pins that woke, MAC address, entropy
+BOOT = "<BBqQ6s16sB"  # reset cause, wake reason, RTC µs since 2000, ext1 pins that woke, MAC address, entropy, raw REPL
