@@ -6,11 +6,12 @@ it took) and the world's (when its receiver was on) are both read.
 
 from __future__ import annotations
 
+import ast
 import re
-import sys
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from tools.devnet.frame import data_downlink
+from tools.setup.places import MICROPYTHON
 from tools.virtual_board.chips import sx1262_facts
 from tools.virtual_board.chips.sx1262 import Sx1262
 from tools.virtual_board.flash import build_image, compile_source
@@ -35,10 +37,6 @@ NWK_KEY, APP_KEY = bytes(range(16)), bytes(range(16, 32))
 FACTORS = range(7, 13)
 DELAYS = (1, 5, 15)
 PPM, FIXED_US = 40, 10_000  # what the firmware allows for
-
-sys.path.insert(0, str(ROOT / "firmware"))
-airtime: Any = __import__("lorawan.airtime").airtime
-sys.path.pop(0)
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,21 @@ class Exchange:
         return lora.symbol_ns(self.factor, 125_000)
 
 
+@cache
+def _windows(lead_us: int) -> dict[tuple[int, int], tuple[int, int]]:
+    """The firmware's formula, asked once in the boards' own interpreter: (s, spreading factor) -> (µs to the opening, symbols)."""
+    moments = sorted({delay + later for delay in DELAYS for later in (0, 1)})
+    asked = "{(d, f): window(d * 1000000, f, 125000, %d, %d, %d) for d in %r for f in range(7, 13)}"
+    program = "from lorawan.airtime import window\nprint(" + asked % (PPM, FIXED_US, lead_us, moments) + ")"
+    firmware = {"MICROPYPATH": f".frozen:{ROOT / 'firmware'}"}
+    told = subprocess.run([MICROPYTHON, "-c", program], capture_output=True, text=True, check=True, env=firmware)
+    found: dict[tuple[int, int], tuple[int, int]] = ast.literal_eval(told.stdout)
+    return found
+
+
 def due(radio: Radio, nominal: int, factor: int) -> tuple[int, int]:
     """(ns from the uplink's end to the opening, symbols) of a window by the firmware's formula; `nominal`: its moment in ns."""
-    opens, symbols = airtime.window(nominal // 1000, factor, 125_000, PPM, FIXED_US, radio.lead_us)
+    opens, symbols = _windows(radio.lead_us)[nominal // S, factor]
     return opens * 1000, symbols
 
 

@@ -39,8 +39,15 @@ class Sx1262(Modem):
         tcxo_mv: int | None = 1800,
         tcxo_startup_ns: int = 5 * facts.MS,
         needs_dio2_switch: bool = True,
+        antenna_switch: tuple[int, ...] = (),
+        sx1261: bool = False,
+        coil: bool = True,
     ) -> None:
-        """Pins are the board's; `tcxo_mv` None is a crystal; `needs_dio2_switch`: the antenna switch hangs on DIO2."""
+        """Pins are the board's; `tcxo_mv` None is a crystal; `needs_dio2_switch`: the antenna switch hangs on DIO2.
+
+        `antenna_switch`: pins that must be high to receive and to transmit, on modules that have them. `coil`: the
+        module has what the DC-DC converter needs.
+        """
         self._reset_pin = reset
         self._powered = False
         self._reset_low_since: int | None = None
@@ -51,7 +58,16 @@ class Sx1262(Modem):
             name: getattr(self, "_" + _snake(name)) for name, _ in facts.COMMANDS.values() if not name.startswith("Get")
         }
         tcxo = None if tcxo_mv is None else (tcxo_mv, tcxo_startup_ns)
-        super().__init__(air, busy, dio1, tcxo, needs_dio2_switch=needs_dio2_switch)
+        self._coil = coil
+        super().__init__(
+            air,
+            busy,
+            dio1,
+            tcxo,
+            needs_dio2_switch=needs_dio2_switch,
+            antenna_switch=antenna_switch,
+            device=int(sx1261),
+        )
 
     def forget(self) -> None:
         """`Modem.forget`, and the command that was under way."""
@@ -217,6 +233,7 @@ class Sx1262(Modem):
 
     def _set_regulator_mode(self, data: bytes) -> None:
         self.need(data[0] in (0, 1), "13.1.11", f"SetRegulatorMode takes 0 or 1, got {data[0]}")
+        self.need(self._coil or not data[0], "5.1", "SetRegulatorMode: DC-DC on a module that has no coil for it")
 
     def _stop_timer_on_preamble(self, data: bytes) -> None:
         self.need(data[0] in (0, 1), "13.1.5", f"StopTimerOnPreamble takes 0 or 1, got {data[0]}")
@@ -238,12 +255,19 @@ class Sx1262(Modem):
 
     def _set_pa_config(self, data: bytes) -> None:
         duty, size, device, table = data
-        self.need(device == 0, "13.1.14", "SetPaConfig: deviceSel is 0 for the SX1262, 1 is the SX1261's")
+        self.need(
+            device == self._device,
+            "13.1.14",
+            f"SetPaConfig: deviceSel is {self._device} for the {self._part}, got {device}",
+        )
         self.need(table == 1, "13.1.14", "SetPaConfig: paLut is always 1")
-        self.need(duty <= 4, "13.1.14", f"SetPaConfig: paDutyCycle over 4 may damage the SX1262, got {duty}")
-        self.need(size <= 7, "13.1.14", f"SetPaConfig: hpMax over 7 may age the SX1262 early, got {size}")
+        most = facts.LARGEST_PA[device]
+        self.need(
+            duty <= most[0], "13.1.14", f"SetPaConfig: paDutyCycle over {most[0]} may damage the chip, got {duty}"
+        )
+        self.need(size <= most[1], "13.1.14", f"SetPaConfig: hpMax over {most[1]} may age the chip early, got {size}")
         self.settings.pa = (duty, size)
-        self.settings.registers[facts.REG_OCP] = facts.SX1262_OCP
+        self.settings.registers[facts.REG_OCP] = facts.OCP[device]
 
     def _set_rx_tx_fallback_mode(self, data: bytes) -> None:
         modes = {0x20: facts.STBY_RC, 0x30: facts.STBY_XOSC, 0x40: facts.FS}
@@ -313,7 +337,12 @@ class Sx1262(Modem):
     def _set_tx_params(self, data: bytes) -> None:
         power = int.from_bytes(data[:1], "big", signed=True)
         self.need(self.settings.pa is not None, "13.1.14", "SetTxParams before SetPaConfig: the PA is the SX1261's")
-        self.need(-9 <= power <= 22, "13.4.4", f"SetTxParams: the SX1262 takes -9 to +22 dBm, got {power}")
+        least, most = facts.POWER[self._device]
+        self.need(
+            least <= power <= most,
+            "13.4.4",
+            f"SetTxParams: the {self._part} takes {least} to {most:+d} dBm, got {power}",
+        )
         self.need(data[1] <= 7, "13.4.4", f"SetTxParams: ramp time code 0 to 7, got {data[1]}")
         self.settings.power = power
 
@@ -339,7 +368,10 @@ class Sx1262(Modem):
         self.settings.tx_base, self.settings.rx_base = data
 
     def _set_lo_ra_symb_num_timeout(self, data: bytes) -> None:
-        self.settings.symbol_timeout = data[0]
+        mantissa, exponent = data[0] + 1 >> 1, 0
+        while mantissa > 31:
+            mantissa, exponent = mantissa + 3 >> 2, exponent + 1
+        self.settings.registers[facts.REG_SYNC_TIMEOUT] = mantissa << 3 | exponent
 
     def _clear_device_errors(self, _data: bytes) -> None:
         self.errors = 0

@@ -128,6 +128,11 @@ RC_ONLY = frozenset({"Calibrate", "SetRegulatorMode", "SetDIO3AsTCXOCtrl"})
 # Registers with their reset values, Table 12-1; 0x0736 and 0x0889 from sections 15.1 and 15.4.
 REG_RETENTION = 0x029F
 REG_VERSION = 0x0320
+REG_SYNC_TIMEOUT = 0x0706
+"""SetLoRaSymbNumTimeout's symbols as the chip keeps them: mantissa << 3 | exponent, for mantissa << 2 * exponent + 1 symbols.
+
+The datasheet has no word of it; Semtech's own driver writes it after the command.
+"""
 REG_IQ = 0x0736
 REG_SYNC_WORD = 0x0740
 REG_RANDOM = 0x0819
@@ -139,7 +144,7 @@ REGISTERS: dict[int, int] = {
     **{REG_VERSION + place: byte for place, byte in enumerate(b"SX1261 V2D 2D02\0")},
     **dict.fromkeys((0x0580, 0x0583, 0x0584, 0x0585), 0),
     **dict.fromkeys(range(0x06B8, 0x06D0), 0),
-    0x0706: 0,
+    REG_SYNC_TIMEOUT: 0,
     REG_IQ: 0x0D,
     REG_SYNC_WORD: 0x14,
     REG_SYNC_WORD + 1: 0x24,
@@ -167,11 +172,17 @@ IMAGE_BAND_STEP_HZ = 4_000_000
 DEFAULT_IMAGE_BAND = (0xE1, 0xE9)
 """902 to 928 MHz, after power-on and cold start (section 9.2.1)."""
 OCP_STEP_MA = 2.5
-SX1262_OCP = 0x38
-"""140 mA, written by SetPaConfig for the SX1262 (section 5.3.1)."""
-
-PA_OPTIMA = {(0x04, 0x07): (22, 118), (0x03, 0x05): (20, 102), (0x02, 0x03): (17, 95), (0x02, 0x02): (14, 90)}
-"""(paDutyCycle, hpMax): dBm at a SetTxParams power of 22, mA at 868 MHz (Tables 13-21 and 3-6)."""
+OCP = (0x38, 0x18)
+"""By deviceSel: 140 mA for the SX1262, 60 mA for the SX1261, written by SetPaConfig (section 5.3.1)."""
+POWER = ((-9, 22), (-17, 14))
+"""By deviceSel: SetTxParams' power in dBm (section 13.4.4)."""
+LARGEST_PA = ((4, 7), (7, 0))
+"""By deviceSel: paDutyCycle and hpMax that the datasheet warns to pass (section 13.1.14)."""
+PA_OPTIMA = (
+    {(4, 7): (22, 22, 118), (3, 5): (20, 22, 102), (2, 3): (17, 22, 95), (2, 2): (14, 22, 90)},
+    {(6, 0): (15, 14, 33), (4, 0): (14, 14, 26), (1, 0): (10, 13, 18)},
+)
+"""By deviceSel, (paDutyCycle, hpMax): dBm on the air, the SetTxParams power for it, mA at 868 MHz (Tables 13-21 and 3-6)."""
 
 DETECTION_SYMBOLS = 5
 """Preamble symbols that the modem needs inside its window. The datasheet gives no figure; LoRaMac-node plans for 6."""

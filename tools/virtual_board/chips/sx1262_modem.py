@@ -32,7 +32,6 @@ class Settings:
     rx_base: int = 0
     fallback: int = facts.STBY_RC
     stop_on_preamble: bool = False
-    symbol_timeout: int = 0
     dio2_switch: bool = False
     tcxo_mv: int | None = None
     tcxo_delay_ns: int = 0
@@ -49,12 +48,24 @@ class Modem(LoraModem):
     detection_symbols = facts.DETECTION_SYMBOLS
 
     def __init__(
-        self, air: Air, busy: int, dio1: int, tcxo: tuple[int, int] | None, *, needs_dio2_switch: bool
+        self,
+        air: Air,
+        busy: int,
+        dio1: int,
+        tcxo: tuple[int, int] | None,
+        *,
+        needs_dio2_switch: bool,
+        antenna_switch: tuple[int, ...],
+        device: int,
     ) -> None:
-        """`busy`, `dio1`: the board's pins; `tcxo`: its voltage in mV and start-up in ns, None for a crystal."""
+        """`busy`, `dio1`: the board's pins; `tcxo`: its voltage in mV and start-up in ns, None for a crystal.
+
+        `antenna_switch`: pins, high to receive and to transmit; `device`: deviceSel, 0 for the SX1262, 1 for the SX1261.
+        """
         super().__init__(air)
         self._busy_pin, self._dio1_pin = busy, dio1
         self.tcxo, self._needs_dio2 = tcxo, needs_dio2_switch
+        self._switch, self._device, self._part = antenna_switch, device, ("SX1262", "SX1261")[device]
         self.forget()
 
     def forget(self) -> None:
@@ -189,7 +200,7 @@ class Modem(LoraModem):
         if settings.pa is None or settings.power is None:
             self.fault("14.2", "SetTx before SetPaConfig and SetTxParams")
         self.need(self.mode != facts.TX, "9.1", "SetTx while the chip transmits")
-        ceiling, current = facts.PA_OPTIMA.get(settings.pa, (0, 0))
+        ceiling, drive, current = facts.PA_OPTIMA[self._device].get(settings.pa, (0, 0, 0))
         self.need(current > 0, "13.1.14.1", f"SetPaConfig {settings.pa} is not among the optimal settings")
         limit = settings.registers[facts.REG_OCP] * facts.OCP_STEP_MA
         self.need(limit >= current, "5.3.1", f"the over-current limit is {limit:g} mA, the PA takes {current} mA")
@@ -202,7 +213,7 @@ class Modem(LoraModem):
             factor,
             width,
             payload,
-            float(ceiling - 22 + settings.power),
+            float(ceiling - drive + settings.power),
             iq_inverted=inverted,
             coding_rate=rate,
             preamble=preamble,
@@ -225,9 +236,18 @@ class Modem(LoraModem):
         """Section 15.4: bit 2 of 0x0736 is 0 for inverted IQ, 1 for standard."""
         return bool(self.settings.registers[facts.REG_IQ] & 4) == inverted
 
-    def _spoiled(self, width: int, *, inverted: bool) -> str:
+    def _antenna_adrift(self, *, receive: bool) -> str:
+        """Why the antenna is not where it must be, or ""."""
         if self._needs_dio2 and not self.settings.dio2_switch:
             return "antenna switch on DIO2 not enabled"
+        wanted = [receive, not receive]
+        if any(self.host.level(pin) != level for pin, level in zip(self._switch, wanted, strict=False)):
+            return f"antenna switch not set to {'receive' if receive else 'transmit'}"
+        return ""
+
+    def _spoiled(self, width: int, *, inverted: bool) -> str:
+        if adrift := self._antenna_adrift(receive=False):
+            return adrift
         if self._iq_wrong(inverted=inverted):
             return "IQ erratum 15.4"
         # Section 15.1: bit 2 of 0x0889 is 0 for 500 kHz, 1 otherwise.
@@ -275,9 +295,10 @@ class Modem(LoraModem):
         self._rx_pointer = self.settings.rx_base
         if 0 < steps < 0xFFFFFF:
             self._after("timeout", self.host.now + steps * facts.TIMER_STEP_NS, self._timed_out)
-        if self.settings.symbol_timeout and not self._continuous:
-            window = self.settings.symbol_timeout * self._symbol_ns()
-            self._after("symbols", self.host.now + window, self._timed_out)
+        kept = self.settings.registers[facts.REG_SYNC_TIMEOUT]
+        symbols = kept >> 3 << 2 * (kept & 7) + 1
+        if kept >> 3 and not self._continuous:
+            self._after("symbols", self.host.now + symbols * self._symbol_ns(), self._timed_out)
         self.listen()
 
     def _symbol_ns(self) -> int:
@@ -288,8 +309,7 @@ class Modem(LoraModem):
         """`LoraModem.tuning`."""
         (factor, width, _rate, _optimised), (_preamble, explicit, _length, _crc, inverted) = self._need_radio("SetRx")
         deaf = "IQ erratum 15.4" if self._iq_wrong(inverted=inverted) else ""
-        if self._needs_dio2 and not self.settings.dio2_switch:
-            deaf = "antenna switch on DIO2 not enabled"
+        deaf = self._antenna_adrift(receive=True) or deaf
         # Section 9.6 without its figure: the boosted gain is taken as 2 dB.
         loss = 0.0 if self.settings.registers[facts.REG_RX_GAIN] == 0x96 else 2.0
         return Tuning(
