@@ -81,8 +81,9 @@ def run(path: Path, names: list[str]) -> dict[str, tuple[bool, str]]:
     """Run these tests of a file in one process: name -> passed, output."""
     with path.open(encoding="utf-8") as file:
         stand_ins = [str(STAND_INS)] if file.readline().strip() == MARKER else []
-    # sys.path begins with the script's folder, which holds no module of that name; then as on a board.
-    where = ":".join([*stand_ins, ".frozen", str(places.ROOT / "firmware"), str(path.parent)])
+    # sys.path begins with the script's folder, which holds no module of that name; then as on a board; then the tests' own helpers.
+    helpers = [str(folder) for folder in path.parents if folder != HERE and folder.is_relative_to(HERE)]
+    where = ":".join([*stand_ins, ".frozen", str(places.ROOT / "firmware"), *(helpers or [str(path.parent)])])
     command = [places.MICROPYTHON, "-X", f"heapsize={HEAP_KB + SHARE_KB}K", RUNNER, path, *names]
     try:
         told = subprocess.run(

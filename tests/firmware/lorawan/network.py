@@ -4,7 +4,7 @@ from struct import pack
 
 from cryptolib import aes
 from lorawan import eu868
-from lorawan.crypto import DOWN, UP, Key, crypt, data_mic, session_keys
+from lorawan.crypto import DOWN, UP, Key, crypt, data_mic
 from lorawan.mac import CLOSED, ELAPSED, HEARD, JOIN, SEND, SENT, Done, Listen, Mac, Pause, Store, Transmit
 
 DEV_EUI = "a748c6ac76e41f7a"
@@ -32,18 +32,19 @@ class Entropy:
         return bytes(out)
 
 
-def join_accept(join_nonce, settings=0, rx_delay=1, cf_list=CF_LIST, app_key=APP_KEY):
-    body = pack("<I", join_nonce)[:3] + NET_ID + DEV_ADDR + bytes([settings, rx_delay]) + cf_list
+def join_accept(join_nonce, settings=0, rx_delay=1, cf_list=CF_LIST, app_key=APP_KEY, mhdr=0x20, net_id=NET_ID):
+    body = pack("<I", join_nonce)[:3] + net_id + DEV_ADDR + bytes([settings, rx_delay]) + cf_list
     key = bytes.fromhex(app_key)
-    return b"\x20" + aes(key, 1).decrypt(body + Key(key).cmac(b"\x20" + body)[:4])
+    return bytes([mhdr]) + aes(key, 1).decrypt(body + Key(key).cmac(bytes([mhdr]) + body)[:4])
 
 
 class Network:
     """Keys and FCntDown of the session that a join-request with `dev_nonce` began."""
 
-    def __init__(self, dev_nonce, join_nonce):
-        nwk, app = session_keys(Key(bytes.fromhex(APP_KEY)), pack("<I", join_nonce)[:3], NET_ID, dev_nonce)
-        self.nwk, self.app = Key(nwk), Key(app)
+    def __init__(self, dev_nonce, join_nonce, net_id=NET_ID):
+        tail = pack("<I", join_nonce)[:3] + net_id + pack("<H", dev_nonce) + bytes(7)
+        cipher = aes(bytes.fromhex(APP_KEY), 1)
+        self.nwk, self.app = Key(cipher.encrypt(b"\x01" + tail)), Key(cipher.encrypt(b"\x02" + tail))
         self.fcnt = 0
 
     def down(self, fopts=b"", port=None, data=b"", fctrl=0x80, confirmed=False, fcnt=None):
