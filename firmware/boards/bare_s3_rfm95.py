@@ -6,8 +6,6 @@ SPI_ID = 1
 SPI_BAUD = 2_000_000
 SCK, MOSI, MISO, NSS, RESET, DIO0, DIO1 = 12, 11, 13, 10, 9, 4, 14
 PA_BOOST = True
-TCXO = False
-ANTENNA_SWITCH = ()  # pins of a module that has them: (high to receive, high to transmit)
 ANTENNA_GAIN_DB = 2
 
 # sensors

@@ -63,8 +63,8 @@ _RX_START_US = const(300)  # standby to RX: synthesizer 60 us (2.5.2), receiver,
 class Sx127x:
     """`spi`: mode 0, at most 10 MHz. `pins`: (nss, reset, dio0, dio1) as machine.Pin; reset is an open drain (7.2).
 
-    `board` has PA_BOOST (which pin of the chip feeds the antenna), TCXO (whether one feeds XTA), ANTENNA_SWITCH ((rx, tx) pin numbers,
-    high while the chip receives or transmits, or ()) and ANTENNA_GAIN_DB, as boards/bare_s3_rfm95.py has them.
+    `board` has PA_BOOST (whether that pin of the chip feeds the antenna, or RFO) and ANTENNA_GAIN_DB, as boards/bare_s3_rfm95.py has them,
+    and may have TCXO = True (one feeds XTA) and ANTENNA_SWITCH: the pins that are high to receive and to transmit.
     """
 
     max_symbols = 1023  # the least is 4 (4.1.6)
@@ -73,9 +73,9 @@ class Sx127x:
         self._spi = spi
         self._nss, self._reset, self._dio0, self._dio1 = pins
         self._board = board
-        self._switch = [Pin(number, Pin.OUT, value=0) for number in board.ANTENNA_SWITCH]
+        self._switch = [Pin(number, Pin.OUT, value=0) for number in getattr(board, "ANTENNA_SWITCH", ())]
         self.lead_us = _RX_START_US
-        self._awake = False
+        self._stage = 0  # 0: asleep, or as the last boot left it; 1: reset; 2: set up
         self._mode = _STANDBY  # what begins that which was prepared
         self._fired = False
         self._fired_us = None
@@ -106,6 +106,8 @@ class Sx127x:
     def start(self):
         """Begin what was prepared."""
         self._fired = False
+        for pin, mode in zip(self._switch, (_RX_SINGLE, _TX)):
+            pin(self._mode == mode)
         self._write(_OP_MODE, bytes([self._mode]))
 
     def poll(self):
@@ -140,15 +142,17 @@ class Sx127x:
 
     def sleep(self):
         """Sleep, 0.2 uA; the next prepare starts over."""
-        if self._awake:
+        if self._stage:
+            self._stage = 0
+            for pin in self._switch:
+                pin(0)
             self._write(_OP_MODE, bytes([_SLEEP]))
-            self._antenna(_SLEEP)
-            self._awake = False
 
     # --- set-up
 
     def _wake(self, frequency):
         """Reset and configure, once after power-up or sleep."""
+        self._stage = 1
         self._reset(0)
         sleep_us(200)  # 7.2.2: at least 100 us, then 5 ms
         self._reset(1)
@@ -156,7 +160,7 @@ class Sx127x:
         version = self._read(_VERSION, 1)[0]
         if version != 0x12:
             raise RadioError("SX127x: version 0x%02x instead of 0x12; check SPI, NSS, RESET and the supply" % version)
-        if self._board.TCXO:
+        if getattr(self._board, "TCXO", False):
             self._write(_TCXO, b"\x19")
         # 4.2.3.8: the calibration after the reset was made for 434 MHz; it runs in FSK standby, at the frequency that is set
         self._write(_OP_MODE, bytes([_FSK_STANDBY]))
@@ -174,11 +178,11 @@ class Sx127x:
         sleep_ms(1)  # the crystal's start, 250 us (2.5.2)
         for i in range(0, len(_SET_UP), 2):
             self._write(_SET_UP[i], _SET_UP[i + 1 : i + 2])
-        self._awake = True
+        self._stage = 2
 
     def _set_up(self, mode, frequency, sf, bandwidth, config_2, length, symbols=0):
         """All that a transmission and a window have in common."""
-        if not self._awake:
+        if self._stage < 2:
             self._wake(frequency)
         self._write(_OP_MODE, bytes([_STANDBY]))
         if self._read(_OP_MODE, 1)[0] != _STANDBY:  # a chip without supply, or one that started anew
@@ -200,14 +204,9 @@ class Sx127x:
             self._write(_IF_FREQ_2, b"\x40\x00\x43")  # errata 2.3: spurious reception; AutomaticIFOn (0x80) off
         self._write(_DIO_MAPPING_1, b"\x40" if mode == _TX else b"\x00")  # DIO0 TxDone, or RxDone and DIO1 RxTimeout
         self._write(_IRQ_FLAGS, b"\xff")
-        self._antenna(mode)
 
     def _tune(self, frequency):
         self._write(_FRF, pack(">I", (frequency << 8) // 15625)[1:])  # steps of 32 MHz / 2^19
-
-    def _antenna(self, mode):
-        for pin, on in zip(self._switch, (_RX_SINGLE, _TX)):
-            pin(mode == on)
 
     def _on_dio(self, _):
         # a handler that runs late tells of an edge that poll() saw by its level; the next edge then gives the time

@@ -12,8 +12,6 @@ from radio.trait import Closed, Frame, RadioError, Sent  # noqa: E402
 
 class Board:
     PA_BOOST = True
-    TCXO = False
-    ANTENNA_SWITCH = ()
     ANTENNA_GAIN_DB = 2
 
 
@@ -340,6 +338,8 @@ def test_a_chip_that_does_not_answer_is_one_sentence():
         spi.dead = dead
         text = raised(lambda m=modem: m.prepare_transmit(b"a", 868100000, 7, 125000, 16))
         assert text == "SX127x: version 0x%02x instead of 0x12; check SPI, NSS, RESET and the supply" % dead, text
+        modem.sleep()
+        assert spi.log[-1] == "8180", "what has been reset does not stay awake"
         spi.dead = None
         modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
         assert modem.resets[2:], "tried again from the reset on"
@@ -385,15 +385,15 @@ def test_antenna_switch_follows_the_mode():
             made.append((number, self))
 
     plain, sx127x.Pin = sx127x.Pin, Out
-    try:
-        modem, _spi, _pins = chip(Switched)
-    finally:
-        sx127x.Pin = plain
+    modem, _spi, _pins = chip(Switched)
+    sx127x.Pin = plain
     (rx_number, rx), (tx_number, tx) = made
     assert (rx_number, tx_number) == (6, 7)
     modem.prepare_transmit(b"a", 868100000, 7, 125000, 16)
+    modem.start()
     assert (rx(), tx()) == (0, 1)
     modem.prepare_receive(868100000, 7, 125000, 8)
+    modem.start()
     assert (rx(), tx()) == (1, 0)
     modem.sleep()
     assert (rx(), tx()) == (0, 0)
