@@ -43,6 +43,8 @@ class Publisher:
         self._published = self._handed = self._acknowledged = 0
         self._trouble = "not connected yet"
         self._closing = False
+        # Between CONNACK and its own repetitions the MQTT client would let a new event overtake those that it has still to send.
+        self._open = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
         self._client.max_queued_messages_set(0)
         self._client.max_inflight_messages_set(_IN_FLIGHT)
@@ -99,7 +101,10 @@ class Publisher:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._closing or (self._waiting and self._handed - self._acknowledged < _IN_FLIGHT)
+                    lambda: (
+                        self._closing
+                        or (self._open and self._waiting and self._handed - self._acknowledged < _IN_FLIGHT)
+                    )
                 )
                 if self._closing:
                     return
@@ -107,25 +112,31 @@ class Publisher:
                 self._handed += 1
             sent = self._client.publish(event.topic, event.json, qos=1)
             if sent.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-                self._note(f"the MQTT client refused an event: {mqtt.error_string(sent.rc)}")
+                with self._changed:
+                    self._handed -= 1
+                    self._trouble = f"the MQTT client refused an event: {mqtt.error_string(sent.rc)}"
 
     def _on_publish(self, _client: Any, _data: Any, _mid: int, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            self._note(f"the broker refused an event: {reason}")
-            return
         with self._changed:
-            self._acknowledged += 1
+            self._open = True
+            if reason.is_failure:
+                self._handed -= 1
+                self._trouble = f"the broker refused an event: {reason}"
+            else:
+                self._acknowledged += 1
             self._changed.notify_all()
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._note(f"the broker refused the connection: {reason}" if reason.is_failure else "connected")
+        with self._changed:
+            self._open = not reason.is_failure and self._handed == self._acknowledged
+            self._trouble = f"the broker refused the connection: {reason}" if reason.is_failure else "connected"
+            self._changed.notify_all()
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._note(f"connection lost: {reason}")
+        with self._changed:
+            self._open = False
+            self._trouble = f"connection lost: {reason}"
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
-        self._note("no connection")
-
-    def _note(self, trouble: str) -> None:
         with self._changed:
-            self._trouble = trouble
+            self._trouble = "no connection"
