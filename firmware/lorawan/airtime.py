@@ -1,8 +1,10 @@
 """Time on air, the length of a receive window, and the duty cycle: integers only, so that a board and a test get the same number."""
 
-_SLOT_MS = 600000  # the duty cycle is booked in slots of ten minutes
-_SLOTS = 7  # the running slot and six whole ones cover any hour that ends now
-_HOUR_MS = 3600000
+from micropython import const
+
+_SLOT_MS = const(600000)  # the duty cycle is booked in slots of ten minutes
+_SLOTS = const(7)  # the running slot and six whole ones cover any hour that ends now
+_HOUR_MS = const(3600000)
 
 
 def symbol_us(sf, bandwidth):

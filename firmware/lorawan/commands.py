@@ -1,48 +1,24 @@
 """Class A MAC commands (TS001-1.0.4, 5): each is answered with what is true, and changes nothing unless every bit of its answer is 1."""
 
+from micropython import const
+
 from .session import MAX_OWED, Channel, frequency
 
-LINK_CHECK = 0x02
-LINK_ADR = 0x03
-DUTY_CYCLE = 0x04
-RX_PARAM_SETUP = 0x05
-DEV_STATUS = 0x06
-NEW_CHANNEL = 0x07
-RX_TIMING_SETUP = 0x08
-TX_PARAM_SETUP = 0x09
-DL_CHANNEL = 0x0A
-DEVICE_TIME = 0x0D
+_LINK_CHECK = const(0x02)
+_LINK_ADR = const(0x03)
+_DUTY_CYCLE = const(0x04)
+_RX_PARAM_SETUP = const(0x05)
+_DEV_STATUS = const(0x06)
+_NEW_CHANNEL = const(0x07)
+_RX_TIMING_SETUP = const(0x08)
+_DL_CHANNEL = const(0x0A)
+_DEVICE_TIME = const(0x0D)
 
-_DOWN_BYTES = {
-    LINK_CHECK: 2,
-    LINK_ADR: 4,
-    DUTY_CYCLE: 1,
-    RX_PARAM_SETUP: 4,
-    DEV_STATUS: 0,
-    NEW_CHANNEL: 5,
-    RX_TIMING_SETUP: 1,
-    TX_PARAM_SETUP: 1,
-    DL_CHANNEL: 4,
-    DEVICE_TIME: 5,
-}
-# bytes of an answer after its CID
-_UP_BYTES = {
-    LINK_CHECK: 0,
-    LINK_ADR: 1,
-    DUTY_CYCLE: 0,
-    RX_PARAM_SETUP: 1,
-    DEV_STATUS: 2,
-    NEW_CHANNEL: 1,
-    RX_TIMING_SETUP: 0,
-    DL_CHANNEL: 1,
-    DEVICE_TIME: 0,
-}
-_STICKY = (
-    RX_PARAM_SETUP,
-    RX_TIMING_SETUP,
-    DL_CHANNEL,
-)  # answered in every uplink until a downlink comes (5.4, 5.6, 5.7)
-_KEEP = 15  # a data rate or power of 15 means: as it was
+# Bytes after the CID, by CID from 0 to 13: of the network's command (255: there is none), and of the device's answer.
+# 9, TXParamSetupReq, is dropped without an answer: not for EU868 (5.8; RP002-1.0.3, 2.4).
+_DOWN_BYTES = b"\xff\xff\2\4\1\4\0\5\1\1\4\xff\xff\5"
+_UP_BYTES = b"\0\0\0\1\0\1\2\1\0\0\1\0\0\0"
+_KEEP = const(15)  # a data rate or power of 15 means: as it was
 
 
 def split(stream):
@@ -51,7 +27,7 @@ def split(stream):
     at = 0
     while at < len(stream):
         cid = stream[at]
-        end = at + 1 + _DOWN_BYTES.get(cid, 256)
+        end = at + 1 + (_DOWN_BYTES[cid] if cid < len(_DOWN_BYTES) else 255)
         if end > len(stream):
             return found, False
         found.append((cid, stream[at + 1 : end]))
@@ -76,7 +52,7 @@ def sticky(answers):
     at = 0
     while at < len(answers):
         end = at + 1 + _UP_BYTES[answers[at]]
-        if answers[at] in _STICKY:
+        if answers[at] in (_RX_PARAM_SETUP, _RX_TIMING_SETUP, _DL_CHANNEL):  # 5.4, 5.7, 5.6
             out += answers[at:end]
         at = end
     return out
@@ -109,34 +85,33 @@ class Commands:
         while i < len(found):
             cid, body = found[i]
             i += 1
-            if cid == LINK_ADR:  # contiguous requests are one block, answered one by one alike (5.2)
+            if cid == _LINK_ADR:  # contiguous requests are one block, answered one by one alike (5.2)
                 block = [body]
-                while i < len(found) and found[i][0] == LINK_ADR:
+                while i < len(found) and found[i][0] == _LINK_ADR:
                     block.append(found[i][1])
                     i += 1
-                answers += bytes([LINK_ADR, self._link_adr(block)]) * len(block)
-            elif cid == LINK_CHECK:
-                if LINK_CHECK in self._asked:
+                answers += bytes([_LINK_ADR, self._link_adr(block)]) * len(block)
+            elif cid == _LINK_CHECK:
+                if _LINK_CHECK in self._asked:
                     self.link = (body[0], body[1])
-            elif cid == DEVICE_TIME:
-                if DEVICE_TIME in self._asked:
+            elif cid == _DEVICE_TIME:
+                if _DEVICE_TIME in self._asked:
                     self.time = (body[0] | body[1] << 8 | body[2] << 16 | body[3] << 24, body[4])
-            elif cid == DUTY_CYCLE:
+            elif cid == _DUTY_CYCLE:
                 self._state.max_duty = body[0] & 15
-                answers += bytes([DUTY_CYCLE])
-            elif cid == RX_PARAM_SETUP:
-                answers += bytes([RX_PARAM_SETUP, self._rx_param_setup(body)])
-            elif cid == DEV_STATUS:
+                answers += bytes([_DUTY_CYCLE])
+            elif cid == _RX_PARAM_SETUP:
+                answers += bytes([_RX_PARAM_SETUP, self._rx_param_setup(body)])
+            elif cid == _DEV_STATUS:
                 margin = max(-32, min(31, self._snr_db))
-                answers += bytes([DEV_STATUS, self._battery, margin & 0x3F])
-            elif cid == NEW_CHANNEL:
-                answers += bytes([NEW_CHANNEL, self._new_channel(body)])
-            elif cid == RX_TIMING_SETUP:
+                answers += bytes([_DEV_STATUS, self._battery, margin & 0x3F])
+            elif cid == _NEW_CHANNEL:
+                answers += bytes([_NEW_CHANNEL, self._new_channel(body)])
+            elif cid == _RX_TIMING_SETUP:
                 self._state.rx_delay = body[0] & 15 or 1
-                answers += bytes([RX_TIMING_SETUP])
-            elif cid == DL_CHANNEL:
-                answers += bytes([DL_CHANNEL, self._dl_channel(body)])
-            # TX_PARAM_SETUP: not for EU868, dropped without an answer (5.8; RP002-1.0.3, 2.4)
+                answers += bytes([_RX_TIMING_SETUP])
+            elif cid == _DL_CHANNEL:
+                answers += bytes([_DL_CHANNEL, self._dl_channel(body)])
         if answers:
             self._state.owed = fitting(self._state.owed + answers, MAX_OWED)
             self._state.repeat = False

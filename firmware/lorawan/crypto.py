@@ -1,4 +1,4 @@
-"""AES-128 as LoRaWAN uses it: CMAC (RFC 4493), the MIC, payload encryption, the join-accept and the session keys (TS001-1.0.4).
+"""AES-128 as LoRaWAN uses it: CMAC (RFC 4493), the MIC, payload encryption (TS001-1.0.4).
 
 A device only ever encrypts: the network "decrypts" a join-accept so that encrypting it on the device gives the plain text back (6.2.6).
 """
@@ -6,8 +6,9 @@ A device only ever encrypts: the network "decrypts" a join-accept so that encryp
 from struct import pack
 
 from cryptolib import aes
+from micropython import const
 
-_ECB = 1
+_ECB = const(1)
 UP = 0
 DOWN = 1
 
@@ -70,9 +71,3 @@ def crypt(key, data, direction, dev_addr, fcnt):
         [pack("<BIB4sIBB", 1, 0, direction, dev_addr, fcnt, 0, i) for i in range(1, (len(data) + 15) // 16 + 1)]
     )
     return _xor(data, key.encrypt(blocks)) if data else b""
-
-
-def session_keys(app_key, join_nonce, net_id, dev_nonce):
-    """(NwkSKey, AppSKey), 16 bytes each (6.2.6). `join_nonce`, `net_id`: 3 bytes as on air; `dev_nonce`: int."""
-    tail = join_nonce + net_id + pack("<H", dev_nonce) + bytes(7)
-    return app_key.encrypt(b"\x01" + tail), app_key.encrypt(b"\x02" + tail)

@@ -1,18 +1,18 @@
-"""Frames as on air (TS001-1.0.4, 4 and 6.2): what is built, and what is taken apart only after its MIC held."""
+"""Data frames as on air (TS001-1.0.4, 4): what is built, and what is taken apart only after its MIC held."""
 
 from collections import namedtuple
 from struct import pack, unpack
 
+from micropython import const
+
 from .crypto import DOWN, UP, crypt, data_mic
 
-_JOIN_REQUEST = 0x00
-_JOIN_ACCEPT = 0x20
-_UNCONFIRMED_UP = 0x40
-_UNCONFIRMED_DOWN = 0x60
-_CONFIRMED_UP = 0x80
-_CONFIRMED_DOWN = 0xA0
+_UNCONFIRMED_UP = const(0x40)
+_UNCONFIRMED_DOWN = const(0x60)
+_CONFIRMED_UP = const(0x80)
+_CONFIRMED_DOWN = const(0xA0)
 
-_TYPE = 0xE3  # MHDR: MType and Major; the bits between are reserved and ignored (4.2)
+_TYPE = const(0xE3)  # MHDR: MType and Major; the bits between are reserved and ignored (4.2)
 
 ADR = 0x80  # FCtrl, both directions
 ADR_ACK_REQ = 0x40  # uplink
@@ -22,38 +22,8 @@ PENDING = 0x10  # downlink
 MAX_FOPTS = 15
 MAX_PORT = 223  # 224 is the certification protocol's, above is reserved (4.3.2)
 
-# join_nonce: int; nonce3, net_id: 3 bytes as on air; dev_addr: 4 bytes as on air; rx_delay: seconds 0..15; cf_list: 16 bytes or b""
-JoinAccept = namedtuple(
-    "JoinAccept", ("join_nonce", "nonce3", "net_id", "dev_addr", "rx1_offset", "rx2_dr", "rx_delay", "cf_list")
-)
 # confirmed, ack, pending: bool; fcnt: 32 bits; fopts: bytes; port: int or None; data: plain bytes (MAC commands when port is 0)
 Downlink = namedtuple("Downlink", ("confirmed", "fctrl", "fcnt", "fopts", "port", "data"))
-
-
-def join_request(app_key, join_eui, dev_eui, dev_nonce):
-    """23 bytes (6.2.5). EUIs: 8 bytes as on air, least significant first; dev_nonce: 0..65535."""
-    body = pack("<B8s8sH", _JOIN_REQUEST, join_eui, dev_eui, dev_nonce)
-    return body + app_key.cmac(body)[:4]
-
-
-def join_accept(app_key, phy):
-    """A JoinAccept whose MIC held, or None (6.2.6)."""
-    if len(phy) not in (17, 33) or phy[0] & _TYPE != _JOIN_ACCEPT:
-        return None
-    plain = app_key.encrypt(phy[1:])
-    if app_key.cmac(phy[:1] + plain[:-4])[:4] != plain[-4:]:
-        return None
-    settings = plain[10]
-    return JoinAccept(
-        plain[0] | plain[1] << 8 | plain[2] << 16,
-        plain[:3],
-        plain[3:6],
-        plain[6:10],
-        settings >> 4 & 7,
-        settings & 15,
-        plain[11] & 15,
-        plain[12:-4],
-    )
 
 
 def data_up(nwk_key, app_key, dev_addr, fcnt, fctrl, fopts, port, data, confirmed):

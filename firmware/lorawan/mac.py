@@ -14,7 +14,9 @@
 
 from collections import namedtuple
 
-from . import adr, commands, frame, join, reasons
+from micropython import const
+
+from . import adr, frame, reasons
 from .airtime import Budget, on_air_ms
 from .crypto import Key
 from .session import FAULTS, FCNT_BLOCK, State
@@ -30,6 +32,8 @@ Outcome = namedtuple("Outcome", ("sent", "reason", "received", "time", "room", "
 
 JOIN, SEND, SENT, HEARD, CLOSED, FAILED, ELAPSED = "join", "send", "sent", "heard", "closed", "failed", "elapsed"
 _IDLE, _TX, _RX1, _RX2, _PAUSE = "idle", "tx", "rx1", "rx2", "pause"
+_LINK_CHECK_REQ = const(0x02)
+_DEVICE_TIME_REQ = const(0x0D)
 
 _TRANSITIONS = {
     (_IDLE, JOIN): "_start_join",
@@ -45,8 +49,8 @@ _TRANSITIONS = {
     (_PAUSE, ELAPSED): "_repeat",
 }
 
-_FRAME_OVERHEAD = 13  # MHDR 1, FHDR 7, FPort 1, MIC 4
-_REPEAT_MS = 1000  # RETRANSMIT_TIMEOUT: 1 to 3 s after RX2 (RP002-1.0.3, 2.3)
+_FRAME_OVERHEAD = const(13)  # MHDR 1, FHDR 7, FPort 1, MIC 4
+_REPEAT_MS = const(1000)  # RETRANSMIT_TIMEOUT: 1 to 3 s after RX2 (RP002-1.0.3, 2.3)
 
 
 class Mac:
@@ -61,15 +65,12 @@ class Mac:
         self._region = region
         self._entropy = entropy
         self._app_key = Key(bytes.fromhex(app_key))
-        self._dev_eui = bytes(reversed(bytes.fromhex(dev_eui)))
-        self._join_eui = bytes(reversed(bytes.fromhex(join_eui)))
-        owner = self._app_key.cmac(self._join_eui + self._dev_eui)[:4]
-        self._nonces = join.Nonces(owner, nonces)
-        self._state = State(region, owner)
-        if not self._nonces.valid:
-            self._state.count("record")
+        self._euis = bytes(reversed(bytes.fromhex(dev_eui + join_eui)))
+        self._nonces = nonces
+        self._joiner = None
+        self._state = State(region, self._app_key.cmac(self._euis)[:4])
         # after a power loss the hour is unknown: the back-off that the nonces' record tells of begins with the first look at the clock
-        self._cold = not (session and self._state.load(session)) and self._nonces.attempts > 0
+        self._cold = not (session and self._state.load(session))
         self._budget = Budget(region.BANDS)
         self._budget.slots = self._state.slots
         self._at = _IDLE
@@ -92,7 +93,7 @@ class Mac:
         if not state.joined:
             state.reset(region)
             state.nwk_key, state.app_key = mac._app_key, Key(bytes.fromhex(app_s_key))
-            state.dev_addr = mac._dev_eui
+            state.dev_addr = mac._euis[16:]
             state.joined = True
         return mac
 
@@ -119,11 +120,11 @@ class Mac:
 
     def ask_time(self):
         """Put a DeviceTimeReq into the next uplink."""
-        self._ask(commands.DEVICE_TIME)
+        self._ask(_DEVICE_TIME_REQ)
 
     def ask_link_check(self):
         """Put a LinkCheckReq into the next uplink."""
-        self._ask(commands.LINK_CHECK)
+        self._ask(_LINK_CHECK_REQ)
 
     def room(self):
         """Bytes free for the next payload beside owed MAC answers; 0 without a session."""
@@ -142,8 +143,9 @@ class Mac:
     def join_wait_ms(self, now):
         """Milliseconds until a join-request is allowed, joined or not. 0 = now."""
         self._clock(now)
-        air_ms = join.air_ms(self._region, self._nonces.attempts)
-        wait = min([self._budget.wait_ms(f, air_ms, now) for f in self._join_frequencies()])
+        joiner = self._join()
+        air_ms = joiner.air_ms(joiner.data_rate())
+        wait = min([self._budget.wait_ms(c[0], air_ms, now) for c in self._region.CHANNELS])
         return max(wait, self._state.join_after - now, 0)
 
     def handle(self, event, now):
@@ -158,26 +160,18 @@ class Mac:
 
     def _start_join(self, now):
         self._begin(True, False)
-        nonces = self._nonces
-        if len(self._join_eui) != 8:
+        if len(self._euis) != 16:
             return self._end(reasons.ABP)
-        if nonces.dev_nonce > 0xFFFF:
+        joiner = self._join()
+        if joiner.dev_nonce > 0xFFFF:
             return self._end(reasons.NONCES)
         if self._state.join_after > now:
             return self._end(reasons.BACKOFF)
-        self._dev_nonce = nonces.dev_nonce
-        phy = frame.join_request(self._app_key, self._join_eui, self._dev_eui, self._dev_nonce)
-        self._dr, self._eirp = join.data_rate(self._region, nonces.attempts), self._region.MAX_EIRP
-        action = self._transmit(phy, now)
+        self._dr, self._eirp = joiner.data_rate(), self._region.MAX_EIRP
+        action = self._transmit(joiner.request(), now)
         if action is None:
             return self._end(reasons.DUTY)
-        if not nonces.attempts:
-            self._state.join_since = now
-        nonces.dev_nonce += 1
-        nonces.attempts += 1
-        elapsed = now - self._state.join_since
-        self._state.join_after = now + join.spacing_ms(self._region, nonces.attempts, elapsed, self._entropy)
-        return [Store("nonce", nonces.dump()), action]
+        return [Store("nonce", joiner.sent(now)), action]
 
     def _start_send(self, now, port, data, confirmed):
         self._begin(False, confirmed)
@@ -194,7 +188,7 @@ class Mac:
         self._asked = tuple(self._requests)
         if self._answers_first():
             self._reason = reasons.ANSWERS if port is not None else ""
-            port, data, confirmed = 0, commands.fitting(state.owed, self._limit()), False
+            port, data, confirmed = 0, self._commands().fitting(state.owed, self._limit()), False
             self._asked, self._confirmed = (), False
         fctrl = frame.ACK if state.ack else 0
         if self.adr:
@@ -227,8 +221,9 @@ class Mac:
             self._rx2 = (delays[1], state.rx2_frequency, state.rx2_dr)
             if self._tries == 1:  # what this frame carried is said
                 state.ack = False
-                state.owed = commands.sticky(state.owed)
-                state.repeat = bool(state.owed)
+                if state.owed:
+                    state.owed = self._commands().sticky(state.owed)
+                    state.repeat = bool(state.owed)
                 self._requests = [r for r in self._requests if r not in self._asked]
         return self._listen(_RX1, delays[0], frequency, dr)
 
@@ -238,21 +233,21 @@ class Mac:
     def _judge(self, now, phy, snr_db):
         """A frame that is not ours, old, echoed or damaged changes nothing: RX2 stays alive, the uplink is repeated as if nothing came."""
         if len(phy) <= self._region.MAX_PAYLOAD[self._rx_dr] + _FRAME_OVERHEAD:
-            actions = self._accept_join(phy) if self._joining else self._accept_data(phy, snr_db)
+            actions = self._accept_join(phy) if self._joining else self._accept_data(now, phy, snr_db)
             if actions:
                 return actions
         return self._open_rx2(now) if self._at == _RX1 else self._repeat_or_end(now)
 
-    def _repeat_or_end(self, _now):
+    def _repeat_or_end(self, now):
         if not self._joining and self._tries < self._state.nb_trans:
             self._at = _PAUSE
-            return [Pause(_REPEAT_MS + 2000 * self._entropy(1)[0] // 255)]
-        return self._end_silent()
+            return [Pause(self._retransmit_ms())]
+        return self._end_silent(now)
 
     def _repeat(self, now):
         """The same frame on a new channel (NbTrans, 5.2); a repetition that the duty cycle forbids is left out rather than waited for awake."""
         action = self._transmit(self._phy, now)
-        return [action] if action else self._end_silent()
+        return [action] if action else self._end_silent(now)
 
     def _radio_failed(self, _now):
         return self._end(reasons.RADIO)
@@ -276,7 +271,7 @@ class Mac:
         if self._state.quiet_until > now and not self._joining:
             return None
         if self._joining:
-            choice = [(f, f) for f in self._join_frequencies()]
+            choice = [(c[0], c[0]) for c in self._region.CHANNELS]
         else:
             choice = [(c.frequency, c.rx1_frequency) for c in self._channels()]
         choice = [c for c in choice if not self._budget.wait_ms(c[0], air_ms, now)]
@@ -288,8 +283,8 @@ class Mac:
         choice = others or choice
         self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
         self._budget.book(self._frequency, air_ms, now)
-        if self._state.max_duty:
-            self._state.quiet_until = now + air_ms * (1 << self._state.max_duty)  # 1/2^n of the time on air (5.3)
+        self._began, self._on_air_ms = now, air_ms
+        self._rest()
         self._phy = phy
         self._tries += 1
         self._at = _TX
@@ -303,24 +298,13 @@ class Mac:
         return [Listen(seconds * 1000000, frequency, sf, bandwidth)]
 
     def _accept_join(self, phy):
-        state, nonces = self._state, self._nonces
-        answer = frame.join_accept(self._app_key, phy)
-        if answer is None:
+        records = self._join().accept(phy)
+        if not records:
             return None
-        if answer.join_nonce <= nonces.join_nonce:  # 6.2.6: a join-accept that was used before
-            state.count("join_nonce")
-            return None
-        join.accept(state, self._region, self._app_key, answer, self._dev_nonce)
         self._downlink = True
-        state.fcnt_reserved = FCNT_BLOCK
-        state.join_after = 0
-        # JoinNonce first, or the accept could be replayed; attempts last, or a cut before the session is stored would end the back-off
-        nonces.join_nonce = answer.join_nonce
-        replay = Store("nonce", nonces.dump())
-        nonces.attempts = 0
-        return self._end("", replay, self._keep(), Store("nonce", nonces.dump()))
+        return self._end("", Store("nonce", records[0]), self._keep(), Store("nonce", records[1]))
 
-    def _accept_data(self, phy, snr_db):
+    def _accept_data(self, now, phy, snr_db):
         state = self._state
         down, fault = frame.data_down(state.nwk_key, state.app_key, state.dev_addr, state.next_fcnt_down, phy)
         if down is None:
@@ -335,22 +319,40 @@ class Mac:
             state.owed = b""
             state.repeat = False
         self.pending = bool(down.fctrl & frame.PENDING)
-        orders = commands.Commands(state, self._region, snr_db, self.battery, self._asked, self.adr)
-        orders.run(down.data if down.port == 0 else down.fopts)
-        self.link = orders.link or self.link
-        if orders.time:
-            self._time = (orders.time[0], orders.time[1], self._ticks_us)
+        stream = down.fopts if down.port else down.data or down.fopts
+        if stream:
+            orders = self._commands().Commands(state, self._region, snr_db, self.battery, self._asked, self.adr)
+            orders.run(stream)
+            self._rest()
+            self.link = orders.link or self.link
+            if orders.time:
+                self._time = (orders.time[0], orders.time[1], self._ticks_us)
         if down.port and down.port <= frame.MAX_PORT:
             self._received.append((down.port, down.data))
-        answered = down.fctrl & frame.ACK or not self._confirmed
-        return self._end(self._reason if answered else reasons.SILENCE, self._keep())
+        if down.fctrl & frame.ACK or not self._confirmed:
+            return self._end(self._reason, self._keep())
+        return self._end(self._unacknowledged(now), self._keep())
 
-    def _end_silent(self):
-        if not self._joining:
-            self.pending = False
-            if self.adr:
-                adr.count(self._state, self._region)
-        return self._end(reasons.SILENCE if self._joining or self._confirmed else self._reason)
+    def _end_silent(self, now):
+        if self._joining:
+            return self._end(reasons.SILENCE)
+        self.pending = False
+        if self.adr:
+            adr.count(self._state, self._region)
+        return self._end(self._unacknowledged(now) if self._confirmed else self._reason)
+
+    def _unacknowledged(self, now):
+        """A new frame waits RETRANSMIT_TIMEOUT as a repetition does (4.3.1.3)."""
+        self._state.quiet_until = max(self._state.quiet_until, now + self._retransmit_ms())
+        return reasons.SILENCE
+
+    def _retransmit_ms(self):
+        return _REPEAT_MS + 2000 * self._entropy(1)[0] // 255
+
+    def _rest(self):
+        """After a transmission, silence until it made up 1/2^n of the time (5.3)."""
+        duty = self._state.max_duty
+        self._state.quiet_until = self._began + (self._on_air_ms << duty) if duty else 0
 
     def _end(self, reason, *before):
         """Done, after the actions `before`."""
@@ -369,12 +371,12 @@ class Mac:
         if now < state.now:
             state.quiet_until = state.join_after = 0
             self._budget.slots.clear()
-            self._cold = self._nonces.attempts > 0
+            self._cold = True
         state.now = now
         if self._cold:
             self._cold = False
-            state.join_since = now
-            state.join_after = now + join.after_power_loss_ms(self._region, self._nonces.attempts, self._entropy)
+            if self._nonces:
+                self._join().after_power_loss(now)
 
     def _answers_first(self):
         """New answers that FOpts cannot hold go alone on port 0 (5); repeated ones are cut to FOpts, or nothing else would ever be sent."""
@@ -383,7 +385,8 @@ class Mac:
     def _fopts(self):
         if self._answers_first():
             return b""
-        out = commands.fitting(self._state.owed, frame.MAX_FOPTS)
+        owed = self._state.owed
+        out = self._commands().fitting(owed, frame.MAX_FOPTS) if owed else b""
         return out + bytes(self._requests[: frame.MAX_FOPTS - len(out)])
 
     def _ask(self, cid):
@@ -395,8 +398,19 @@ class Mac:
         state = self._state
         return state.usable(state.dr) or state.channels[: len(self._region.CHANNELS)]
 
-    def _join_frequencies(self):
-        return [c[0] for c in self._region.CHANNELS]
+    def _join(self):
+        """The Joiner, made when it is first needed: a device that wakes with its session does without."""
+        if self._joiner is None:
+            from .join import Joiner
+
+            self._joiner = Joiner(self._region, self._state, self._app_key, self._euis, self._entropy, self._nonces)
+        return self._joiner
+
+    def _commands(self):
+        """Loaded when there is a command to obey or an answer to give: most wakes have none."""
+        from . import commands
+
+        return commands
 
     def _limit(self):
         """N: bytes of an application payload without FOpts (RP002-1.0.3, 2.4.6)."""

@@ -6,17 +6,19 @@ a flash record has no times and its FCntUp is the end of the reserved block, so 
 
 from struct import pack, unpack, unpack_from
 
+from micropython import const
+
 from .crypto import Key
 
-_VERSION = 1
-_JOINED = 1
-_ACK = 2
-_REPEAT = 4
-_HEAD = "<BB4s6HQIIIB"
-_HEAD_SIZE = 39
-_BODY = "<16s16s4sIIIHBBBHBBBIB"
-_BODY_SIZE = 63
-_SLOT_MS = 600000
+_VERSION = const(1)
+_JOINED = const(1)
+_ACK = const(2)
+_REPEAT = const(4)
+_HEAD = const("<BB4s6HQIIIB")
+_HEAD_SIZE = const(39)
+_BODY = const("<16s16s4sIIIHBBBHBBBIB")
+_BODY_SIZE = const(63)
+_SLOT_MS = const(600000)
 FCNT_BLOCK = 64  # uplinks per flash write
 MAX_OWED = 51  # bytes of MAC answers kept: what port 0 carries at DR0
 

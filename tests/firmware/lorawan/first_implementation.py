@@ -3,8 +3,10 @@
 import json
 import sys
 
-from lorawan import frame
-from lorawan.crypto import Key, session_keys
+from lorawan import eu868, frame
+from lorawan.crypto import Key
+from lorawan.join import Joiner
+from lorawan.session import State
 
 
 def on_air(field):
@@ -15,26 +17,31 @@ def key(field):
     return Key(bytes.fromhex(field))
 
 
+def joiner(q, euis=bytes(16)):
+    state = State(eu868, bytes(4))
+    out = Joiner(eu868, state, key(q["app_key"]), euis, bytes, None)
+    out.dev_nonce = q["dev_nonce"]
+    return out, state
+
+
 def join_request(q):
-    return frame.join_request(key(q["app_key"]), on_air(q["join_eui"]), on_air(q["dev_eui"]), q["dev_nonce"]).hex()
+    return joiner(q, on_air(q["join_eui"]) + on_air(q["dev_eui"]))[0].request().hex()
 
 
 def join_accept(q):
-    app_key = key(q["app_key"])
-    answer = frame.join_accept(app_key, bytes.fromhex(q["phy"]))
-    if answer is None:
+    asking, state = joiner(q)
+    asking.sent(0)
+    if not asking.accept(bytes.fromhex(q["phy"])):
         return None
-    nwk, app = session_keys(app_key, answer.nonce3, answer.net_id, q["dev_nonce"])
     return {
-        "join_nonce": answer.join_nonce,
-        "net_id": bytes(reversed(answer.net_id)).hex(),
-        "dev_addr": bytes(reversed(answer.dev_addr)).hex(),
-        "rx1_offset": answer.rx1_offset,
-        "rx2_dr": answer.rx2_dr,
-        "rx_delay": answer.rx_delay,
-        "cf_list": answer.cf_list.hex(),
-        "nwk_s_key": nwk.hex(),
-        "app_s_key": app.hex(),
+        "join_nonce": asking.join_nonce,
+        "dev_addr": bytes(reversed(state.dev_addr)).hex(),
+        "rx1_offset": state.rx1_offset,
+        "rx2_dr": state.rx2_dr,
+        "rx_delay": state.rx_delay,
+        "channels": [c.frequency for c in state.channels[3:] if c],
+        "nwk_s_key": state.nwk_key.key.hex(),
+        "app_s_key": state.app_key.key.hex(),
     }
 
 

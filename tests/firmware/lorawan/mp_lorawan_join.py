@@ -127,7 +127,7 @@ def test_back_off_outlives_power_loss_and_deep_sleep():
 
 def test_nonces_used_up():
     device = Device()
-    device.mac._nonces.dev_nonce = 65535
+    device.mac._join().dev_nonce = 65535
     assert device.join().sent
     assert nonce_of(device.sent[-1].phy) == 65535
     again = Device(device.flash)
@@ -139,6 +139,8 @@ def test_records_of_another_device_are_not_taken():
     device, _net = joined()
     other = Mac(eu868, DEV_EUI, JOIN_EUI, "01" * 16, Entropy(), device.flash["nonce"], device.flash["session"])
     assert not other.joined
+    assert other.faults["record"] == 1
+    assert other.join_wait_ms(0) == 0
     assert other.faults["record"] == 2
     for length in range(len(device.flash["session"])):
         cut = Mac(eu868, DEV_EUI, JOIN_EUI, APP_KEY, Entropy(), None, device.flash["session"][:length])

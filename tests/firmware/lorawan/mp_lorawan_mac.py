@@ -42,7 +42,7 @@ def test_every_bit_of_a_downlink_guards_the_state():
         bad = bytearray(good)
         bad[bit >> 3] ^= 1 << (bit & 7)
         # by hand, so that the frame reaches both windows of one uplink
-        assert mac._accept_data(bytes(bad), 7) is None, bit
+        assert mac._accept_data(device.now, bytes(bad), 7) is None, bit
         refused += 1
     mac._state.faults = [0] * len(mac._state.faults)
     assert mac._state.dump(True) == before

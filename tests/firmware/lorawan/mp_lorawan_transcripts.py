@@ -19,7 +19,7 @@ class Played:
         told = self.told
         self.mac = Mac(eu868, told["dev_eui"], told["join_eui"], told["app_key"], bytes, None, None)
         # the recorded device's first DevNonce was 1, 1.0.4's is 0
-        self.mac._nonces.dev_nonce = 1
+        self.mac._join().dev_nonce = 1
         self.mac.battery = 254
         self.now = 0
 

@@ -128,23 +128,23 @@ def test_join_accepts_and_session_keys(ours, theirs):
     rng = random.Random(2)
     for number in range(100):
         app_key, dev_nonce = hexes(rng, 16), rng.choice((0, 65535, rng.getrandbits(16)))
+        channels = [rng.randrange(8_650_000, 8_680_000) * 100 for _ in range(5 * (number % 2))]
         said = {
             "joinNonce": rng.choice((0, 1, 0xFFFFFF, rng.getrandbits(24))),
             "netId": hexes(rng, 3),
             "devAddr": hexes(rng, 4),
-            "dlSettings": rng.randrange(0x80),  # bit 7 would make it LoRaWAN 1.1's
-            "rxDelay": rng.randrange(16),
-            "cfList": hexes(rng, 16) if number % 2 else "",
+            "dlSettings": rng.randrange(6) << 4 | rng.randrange(6),
+            "rxDelay": rng.randrange(1, 16),
+            "cfList": b"".join((hz // 100).to_bytes(3, "little") for hz in channels).hex() + "00" if channels else "",
         }
         made = theirs("joinAccept", appKey=app_key, devNonce=dev_nonce, **said)
         assert ours("join_accept", phy=made["phy"], app_key=app_key, dev_nonce=dev_nonce) == {
             "join_nonce": said["joinNonce"],
-            "net_id": said["netId"],
             "dev_addr": said["devAddr"],
             "rx1_offset": said["dlSettings"] >> 4,
             "rx2_dr": said["dlSettings"] & 15,
             "rx_delay": said["rxDelay"],
-            "cf_list": said["cfList"],
+            "channels": channels,
             "nwk_s_key": made["nwkSKey"],
             "app_s_key": made["appSKey"],
         }

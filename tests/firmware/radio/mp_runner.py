@@ -98,7 +98,7 @@ def bench(downlinks=(), join=False):
     log = []
     store = Store(log)
     mac = Mac(eu868, "a748c6ac76e41f7a", "0000000000000000", APP_KEY, bytes, None, None)
-    mac._nonces.dev_nonce = 1
+    mac._join().dev_nonce = 1
     modem = Modem(log, [(1, 400000, ACCEPT)])
     runner = Runner(modem, mac, store)
     if not join:
