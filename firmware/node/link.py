@@ -38,6 +38,11 @@ class Link:
         """Whether there is a session, this wake's or a kept one."""
         return self._mac.joined
 
+    @property
+    def faults(self):
+        """How often the MAC met what it refuses or drops, by the words of lorawan.session.FAULTS."""
+        return self._mac.faults
+
     def session(self):
         """What deep sleep must keep."""
         return self._mac.session()

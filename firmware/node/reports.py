@@ -45,6 +45,7 @@ def health(node):
         work.exceptions,
         work.boots,
         min(unsure, 0xFFFF),
+        node.link.faults["adr_refused"],
     )
     return node.link.send(PORT, lambda room: encode(record, room))
 

@@ -12,6 +12,7 @@ PORT = 40
 # 2 hard reset, 3 watchdog, 5 soft reset). major, minor, patch: firmware version. uptime: s since that start.
 # queue: readings that wait. dropped: readings that the full queue lost. exceptions: since the node was commissioned.
 # boots: starts that were not wakes. unsure: predicted error of the clock in s, 0xFFFF = 65535 s or more, or unknown.
+# adr_refused: LinkADRReq blocks refused since the node was commissioned, at most 65535.
 Health = namedtuple(
     "Health",
     (
@@ -28,12 +29,13 @@ Health = namedtuple(
         "exceptions",
         "boots",
         "unsure",
+        "adr_refused",
     ),
 )
 
-_BODY = "<HBBBBIBHHHH"
-_BITS = (16, 8, 8, 8, 8, 32, 8, 16, 16, 16, 16)
-SIZE = 25
+_BODY = "<HBBBBIBHHHHH"
+_BITS = (16, 8, 8, 8, 8, 32, 8, 16, 16, 16, 16, 16)
+SIZE = 27
 
 
 def encode(record: Health, room: int) -> bytes:

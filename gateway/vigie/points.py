@@ -67,6 +67,7 @@ SCHEMA = {
             "exceptions": int,
             "boots": int,
             "clock_error": int,
+            "adr_refused": int,
             **_TIMED,
         },
     ),
@@ -285,6 +286,7 @@ def _health(event: Up, record: Any) -> Iterator[Point]:
         "exceptions": record.exceptions,
         "boots": record.boots,
         "clock_error": record.unsure,
+        "adr_refused": record.adr_refused,
     }
     yield _point("raw", "health", event.dev_eui, fields | marks, time)
 
