@@ -64,7 +64,7 @@ class Sx127x:
     """`spi`: mode 0, at most 10 MHz. `pins`: (nss, reset, dio0, dio1) as machine.Pin; reset is an open drain (7.2).
 
     `board` has PA_BOOST (whether that pin of the chip feeds the antenna, or RFO) and ANTENNA_GAIN_DB, as boards/bare_s3_rfm95.py has them,
-    and may have TCXO = True (one feeds XTA) and ANTENNA_SWITCH: the pins that are high to receive and to transmit.
+    and may have TCXO_START_US (one feeds XTA, and starts in that time) and ANTENNA_SWITCH: the pins that are high to receive and to transmit.
     """
 
     max_symbols = 1023  # the least is 4 (4.1.6)
@@ -160,7 +160,8 @@ class Sx127x:
         version = self._read(_VERSION, 1)[0]
         if version != 0x12:
             raise RadioError("SX127x: version 0x%02x instead of 0x12; check SPI, NSS, RESET and the supply" % version)
-        if getattr(self._board, "TCXO", False):
+        start_us = getattr(self._board, "TCXO_START_US", 0)
+        if start_us:
             self._write(_TCXO, b"\x19")
         # 4.2.3.8: the calibration after the reset was made for 434 MHz; it runs in FSK standby, at the frequency that is set
         self._write(_OP_MODE, bytes([_FSK_STANDBY]))
@@ -169,13 +170,13 @@ class Sx127x:
         left = _CALIBRATION_MS
         while self._read(_IMAGE_CAL, 1)[0] & 0x20:
             if not left:
-                raise RadioError("SX127x: image calibration does not end; check the crystal, or TCXO in the board file")
+                raise RadioError("SX127x: image calibration does not end; check the crystal, or TCXO_START_US in the board file")
             left -= 1
             sleep_ms(1)
         self._write(_OP_MODE, bytes([_FSK_SLEEP]))
         self._write(_OP_MODE, bytes([_SLEEP]))  # LongRangeMode changes in sleep only
         self._write(_OP_MODE, bytes([_STANDBY]))
-        sleep_ms(1)  # the crystal's start, 250 us (2.5.2)
+        sleep_us(start_us or 500)  # the crystal starts in 250 us (2.5.2); the FIFO needs it
         for i in range(0, len(_SET_UP), 2):
             self._write(_SET_UP[i], _SET_UP[i + 1 : i + 2])
         self._stage = 2
@@ -184,9 +185,9 @@ class Sx127x:
         """All that a transmission and a window have in common."""
         if self._stage < 2:
             self._wake(frequency)
-        self._write(_OP_MODE, bytes([_STANDBY]))
-        if self._read(_OP_MODE, 1)[0] != _STANDBY:  # a chip without supply, or one that started anew
-            raise RadioError("SX127x: does not keep its mode; check SPI, NSS and the supply")
+        now = self._read(_OP_MODE, 1)[0]
+        if now != _STANDBY:  # where it goes by itself, unless it lost its supply meanwhile
+            raise RadioError("SX127x: mode 0x%02x instead of 0x81; check SPI, NSS and the supply" % now)
         self._mode = mode
         self._tune(frequency)
         # RegModemConfig1, 2, RegSymbTimeoutLsb, preamble 8, RegPayloadLength
