@@ -170,7 +170,9 @@ class Sx127x:
         left = _CALIBRATION_MS
         while self._read(_IMAGE_CAL, 1)[0] & 0x20:
             if not left:
-                raise RadioError("SX127x: image calibration does not end; check the crystal, or TCXO_START_US in the board file")
+                raise RadioError(
+                    "SX127x: image calibration does not end; check the crystal, TCXO_START_US in the board file"
+                )
             left -= 1
             sleep_ms(1)
         self._write(_OP_MODE, bytes([_FSK_SLEEP]))
