@@ -1,7 +1,13 @@
+"""A clock and a host for models alone; makes `sx1276_bench` importable: with importlib mode a test's folder is not on the path."""
+
 import heapq
 import random
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Fault(Exception):

@@ -142,7 +142,8 @@ class LoraModem:
         self._air.lock(frame, self, level)
         what = frame.what
         header = frame.start + lora.header_ns(what.spreading_factor, what.bandwidth_hz, what.preamble)
-        self._after("header", header, lambda: self.header(frame))
+        # A frame of a byte or none ends with its header, which comes first all the same.
+        self._after("header", min(header, frame.end - 1), lambda: self.header(frame))
         self.preamble_detected()
 
     def preamble_detected(self) -> None:
