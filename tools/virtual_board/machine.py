@@ -71,6 +71,7 @@ class Board:
         self.rtc_memory = b""
         self.state = "off"
         self.wakes = 0
+        self.booted = 0  # world ns of the last boot's first instant
         self.line: Line | None = None
         self._log_path = image.with_suffix(image.suffix + ".log")
         self.log_file = os.open(self._log_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -224,6 +225,7 @@ class Board:
     def _boot(self, cause: int, reason: int = 0, mask: int = 0) -> None:
         self.state = "running"
         self.wakes += 1
+        self.booted = self._clock.now
         self._cause = (cause, reason, mask)
         self._sources = None
         self._anchor, self._anchor_us, self._us = self._clock.now, 0, 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from node_world import DEV_EUI, HOUR, START, S, World
 
+from tools.bench.wake import wake_to_transmission_ms
 from tools.devnet.frame import DataUplink, JoinRequest, parse_uplink
 from tools.virtual_board import protocol
 from tools.virtual_board.machine import Board
@@ -111,3 +112,11 @@ def test_a_wake_from_deep_sleep_goes_on_with_the_next_counter(tmp_path: Path) ->
         data = [counter for kind, _address, counter in counters(world) if kind == "data"]
         assert data == list(range(len(data)))
         assert len(data) > 4
+
+
+def test_a_wake_transmits_within_a_third_of_a_second(tmp_path: Path) -> None:
+    took = wake_to_transmission_ms(tmp_path)
+    assert len(took) > 4
+    # 180 ms of boot are the ESP32's; a report has its count in flash first
+    assert all(180 < each < 400 for each in took), took
+    assert sorted(took)[len(took) // 2] < 300
