@@ -18,6 +18,7 @@ from tools.devnet.core import Core
 from tools.devnet.exchange import Reception, Uplink
 from tools.devnet.store import Store
 from tools.virtual_board.chips.sx1262 import Sx1262
+from tools.virtual_board.chips.sx1276 import Sx1276
 from tools.virtual_board.flash import build_image, firmware_files
 from tools.virtual_board.supervisor import Board, Supervisor
 from tools.virtual_board.wiring import Host, SpiLine, Wiring
@@ -87,6 +88,8 @@ class World:
     folder: Path
     kind: Kind = "meter"
     seed: str = "node"
+    board_file: str = "bare_s3"
+    """A meter's; the others are as `equip` makes them."""
     frames: list[tuple[int, int, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -106,7 +109,9 @@ class World:
             self.wiring, self.clocks["sleep_clock_ppm"] = equip(site, self.air, 7, START)
             return
         self.wiring = Wiring()
-        radio = Sx1262(self.air, busy=14, dio1=4, reset=9)
+        radio: Sx1262 | Sx1276 = Sx1262(self.air, busy=14, dio1=4, reset=9)
+        if self.board_file == "bare_s3_rfm95":
+            radio = Sx1276(self.air, dio0=4, dio1=14, reset=9)
         self.wiring.spi.append(SpiLine(12, 11, 13, 10, radio))
         self.wiring.outputs.append((9, radio))
         self.wiring.adc.append((6, Cell()))
@@ -116,7 +121,7 @@ class World:
         """Builds the flash and adds the board, without power; `missing`: a file that the copy left out."""
         config = {
             "kind": self.kind,
-            "board": "bare_s3",
+            "board": self.board_file,
             "dev_eui": DEV_EUI,
             "join_eui": JOIN_EUI,
             "app_key": APP_KEY,
