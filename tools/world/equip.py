@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..virtual_board.chips.sx1262 import Sx1262
+from ..virtual_board.chips.sx1276 import Sx1276
 from ..virtual_board.sensors.a02yyuw import A02yyuw
 from ..virtual_board.sensors.battery import Battery
 from ..virtual_board.sensors.pms5003 import Pms5003
@@ -41,12 +42,19 @@ def street(site: Site, seed: int, since: int) -> truth.Street:
     return truth.Street(seed, site.dev_eui, day + first * truth.HOUR, day + last * truth.HOUR)
 
 
+def radio(board: str, air: Air) -> Sx1262 | Sx1276:
+    """The module on a board, by the board's file."""
+    if board == "bare_s3_rfm95":
+        return Sx1276(air, dio0=4, dio1=14, reset=9)
+    return Sx1262(air, busy=14, dio1=4, reset=9)
+
+
 def equip(site: Site, air: Air, seed: int, since: int) -> tuple[Wiring, Callable[[int], int]]:
     """The wiring of a site's board, and the error of its sleep clock in ppm at a world time in ns."""
-    radio = Sx1262(air, busy=14, dio1=4, reset=9)
+    modem = radio(site.board, air)
     wiring = Wiring(
-        spi=[SpiLine(sck=12, mosi=11, miso=13, cs=10, device=radio)],
-        outputs=[(9, radio)],
+        spi=[SpiLine(sck=12, mosi=11, miso=13, cs=10, device=modem)],
+        outputs=[(9, modem)],
         adc=[(6, Battery(since))],
     )
     if site.kind == "meter":

@@ -25,6 +25,8 @@ class Site:
     kind: Kind
     dev_eui: str
     app_key: str
+    board: str = "bare_s3"
+    """The board's file in firmware/boards; `equip` knows its radio."""
 
     @property
     def name(self) -> str:
@@ -45,7 +47,7 @@ class Site:
         """The board's /config.json (docs/internals.md)."""
         values = {
             "kind": self.kind,
-            "board": "bare_s3",
+            "board": self.board,
             "dev_eui": self.dev_eui,
             "join_eui": JOIN_EUI,
             "app_key": self.app_key,
