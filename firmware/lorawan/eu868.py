@@ -44,6 +44,6 @@ DEFAULT_DR = 0  # the least: where a session begins and where the ADR back-off e
 # Data rates of join-requests in turn. A node near a LoRa gateway joins within seconds though a request is lost, and one that needs
 # SF12 comes to it within a minute; SF12 alone would wait 2.6 to 5 minutes after each loss.
 JOIN_DRS = (5, 3, 0)
-JOIN_DELAYS = (5, 6)  # seconds from the end of the join-request to RX1 and RX2
+JOIN_DELAY = 5  # seconds from the end of the join-request to RX1
 ADR_ACK_LIMIT = 64
 ADR_ACK_DELAY = 32

@@ -26,9 +26,6 @@ Transmit = namedtuple("Transmit", ("phy", "frequency", "sf", "bandwidth", "eirp"
 Listen = namedtuple("Listen", ("delay_us", "frequency", "sf", "bandwidth"))
 Pause = namedtuple("Pause", ("ms",))
 Done = namedtuple("Done", ("outcome",))
-# sent: the payload (or join-request) left; received: [(port, bytes)]; time: None or (GPS seconds, 1/256 s, ticks_us at the end of the uplink);
-# room: bytes free for the next payload; downlink: a frame of the network came in its windows, with or without data
-Outcome = namedtuple("Outcome", ("sent", "reason", "received", "time", "room", "downlink"))
 
 JOIN, SEND, SENT, HEARD, CLOSED, FAILED, ELAPSED = "join", "send", "sent", "heard", "closed", "failed", "elapsed"
 _IDLE, _TX, _RX1, _RX2, _PAUSE = "idle", "tx", "rx1", "rx2", "pause"
@@ -39,18 +36,30 @@ _TRANSITIONS = {
     (_IDLE, JOIN): "_start_join",
     (_IDLE, SEND): "_start_send",
     (_TX, SENT): "_open_rx1",
-    (_TX, FAILED): "_radio_failed",
+    (_TX, FAILED): "_fail",
     (_RX1, HEARD): "_judge",  # a frame that is not ours goes the way of CLOSED
     (_RX1, CLOSED): "_open_rx2",
-    (_RX1, FAILED): "_radio_failed",
+    (_RX1, FAILED): "_fail",
     (_RX2, HEARD): "_judge",
     (_RX2, CLOSED): "_repeat_or_end",
-    (_RX2, FAILED): "_radio_failed",
+    (_RX2, FAILED): "_fail",
     (_PAUSE, ELAPSED): "_repeat",
 }
 
 _FRAME_OVERHEAD = const(13)  # MHDR 1, FHDR 7, FPort 1, MIC 4
 _REPEAT_MS = const(1000)  # RETRANSMIT_TIMEOUT: 1 to 3 s after RX2 (RP002-1.0.3, 2.3)
+
+
+class Outcome:
+    """What came of one exchange."""
+
+    def __init__(self):
+        self.sent = False  # the payload (or join-request) left
+        self.reason = ""  # a word of reasons.py
+        self.received = []  # [(port, bytes)]
+        self.time = None  # (GPS seconds, 1/256 s, ticks_us at the end of the uplink)
+        self.room = 0  # bytes free for the next payload
+        self.downlink = False  # a frame of the network came in its windows, with or without data
 
 
 class Mac:
@@ -64,17 +73,19 @@ class Mac:
     def __init__(self, region, dev_eui, join_eui, app_key, entropy, nonces, session):
         self._region = region
         self._entropy = entropy
-        self._app_key = Key(bytes.fromhex(app_key))
+        self._app_key = app_key
         self._euis = bytes(reversed(bytes.fromhex(dev_eui + join_eui)))
         self._nonces = nonces
         self._joiner = None
-        self._state = State(region, self._app_key.cmac(self._euis)[:4])
+        self._state = State(region, Key(bytes.fromhex(app_key)).cmac(self._euis)[:4])
         # after a power loss the hour is unknown: the back-off that the nonces' record tells of begins with the first look at the clock
         self._cold = not (session and self._state.load(session))
         self._budget = Budget(region.BANDS)
         self._budget.slots = self._state.slots
         self._at = _IDLE
         self._frequency = 0
+        self._tries = 0
+        self._outcome = Outcome()
         self._requests = []
         self.adr = True  # the network sets data rate and power (4.3.1.1)
         self.repeater = False  # the device may be heard through a repeater: shorter payloads (RP002-1.0.3, 2.4.6)
@@ -92,7 +103,7 @@ class Mac:
         state = mac._state
         if not state.joined:
             state.reset(region)
-            state.nwk_key, state.app_key = mac._app_key, Key(bytes.fromhex(app_s_key))
+            state.nwk_key, state.app_key = [Key(bytes.fromhex(k)) for k in (nwk_s_key, app_s_key)]
             state.dev_addr = mac._euis[16:]
             state.joined = True
         return mac
@@ -167,11 +178,11 @@ class Mac:
             return self._end(reasons.NONCES)
         if self._state.join_after > now:
             return self._end(reasons.BACKOFF)
-        self._dr, self._eirp = joiner.data_rate(), self._region.MAX_EIRP
-        action = self._transmit(joiner.request(), now)
-        if action is None:
-            return self._end(reasons.DUTY)
-        return [Store("nonce", joiner.sent(now)), action]
+        self._phy, self._dr, self._eirp = joiner.request(), joiner.data_rate(), self._region.MAX_EIRP
+        actions = self._repeat(now)
+        if self._at != _TX:
+            return actions
+        return [Store("nonce", joiner.sent(now))] + actions
 
     def _start_send(self, now, port, data, confirmed):
         self._begin(False, confirmed)
@@ -187,45 +198,65 @@ class Mac:
         fopts = self._fopts()
         self._asked = tuple(self._requests)
         if self._answers_first():
-            self._reason = reasons.ANSWERS if port is not None else ""
-            port, data, confirmed = 0, self._commands().fitting(state.owed, self._limit()), False
+            self._outcome.reason = reasons.ANSWERS if port is not None else ""
+            port, data = 0, self._commands().fitting(state.owed, self._limit())
             self._asked, self._confirmed = (), False
         fctrl = frame.ACK if state.ack else 0
         if self.adr:
             fctrl |= frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0)
-        phy = frame.data_up(
-            state.nwk_key, state.app_key, state.dev_addr, state.fcnt_up, fctrl, fopts, port, data, confirmed
+        self._phy = frame.data_up(
+            state.nwk_key, state.app_key, state.dev_addr, state.fcnt_up, fctrl, fopts, port, data, self._confirmed
         )
         self._dr, self._eirp = state.dr, self._region.MAX_EIRP - 2 * state.power
-        action = self._transmit(phy, now)
-        if action is None:
-            return self._end(reasons.DUTY)
-        actions = [action]
-        if state.fcnt_up >= state.fcnt_reserved:
-            state.fcnt_reserved = state.fcnt_up + FCNT_BLOCK
-            actions = [self._keep(), action]
-        state.fcnt_up += 1
+        actions = self._repeat(now)
+        if self._at == _TX:
+            if state.fcnt_up >= state.fcnt_reserved:
+                state.fcnt_reserved = state.fcnt_up + FCNT_BLOCK
+                actions = [self._keep()] + actions
+            state.fcnt_up += 1
         return actions
+
+    def _repeat(self, now):
+        """The frame, on a channel that is free and, where it can be, not the last one (NbTrans, 5.2).
+
+        A repetition that the duty cycle forbids is left out rather than waited for awake; a first transmission ends with that reason.
+        """
+        state, region = self._state, self._region
+        air_ms = on_air_ms(len(self._phy), region, self._dr)
+        if self._joining:
+            choice = [(c[0], c[0]) for c in region.CHANNELS]
+        else:
+            choice = [(c.frequency, c.rx1_frequency) for c in self._channels()] if state.quiet_until <= now else []
+        choice = [c for c in choice if not self._budget.wait_ms(c[0], air_ms, now)]
+        if not choice:
+            return self._end_silent(now) if self._tries else self._end(reasons.DUTY)
+        choice = [c for c in choice if c[0] != self._frequency] or choice
+        self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
+        self._budget.book(self._frequency, air_ms, now)
+        self._began, self._on_air_ms = now, air_ms
+        self._rest()
+        self._tries += 1
+        self._at = _TX
+        sf, bandwidth = region.DATA_RATES[self._dr]
+        return [Transmit(self._phy, self._frequency, sf, bandwidth, self._eirp)]
 
     def _open_rx1(self, _now, ticks_us):
         state, region = self._state, self._region
-        self._sent = True
+        self._outcome.sent = self._outcome.reason != reasons.ANSWERS
         self._ticks_us = ticks_us
         if self._joining:
-            delays = region.JOIN_DELAYS
-            dr, frequency = self._dr, self._frequency
-            self._rx2 = (delays[1], region.RX2[0], region.RX2[1])
+            delay, frequency, dr = region.JOIN_DELAY, self._frequency, self._dr
+            self._rx2 = (delay + 1,) + region.RX2
         else:
-            delays = (state.rx_delay, state.rx_delay + 1)
-            dr, frequency = region.RX1_DR[self._dr][state.rx1_offset], self._rx1_frequency
-            self._rx2 = (delays[1], state.rx2_frequency, state.rx2_dr)
+            delay, frequency, dr = state.rx_delay, self._rx1_frequency, region.RX1_DR[self._dr][state.rx1_offset]
+            self._rx2 = (delay + 1, state.rx2_frequency, state.rx2_dr)
             if self._tries == 1:  # what this frame carried is said
                 state.ack = False
                 if state.owed:
                     state.owed = self._commands().sticky(state.owed)
                     state.repeat = bool(state.owed)
                 self._requests = [r for r in self._requests if r not in self._asked]
-        return self._listen(_RX1, delays[0], frequency, dr)
+        return self._listen(_RX1, delay, frequency, dr)
 
     def _open_rx2(self, _now):
         return self._listen(_RX2, *self._rx2)
@@ -244,12 +275,7 @@ class Mac:
             return [Pause(self._retransmit_ms())]
         return self._end_silent(now)
 
-    def _repeat(self, now):
-        """The same frame on a new channel (NbTrans, 5.2); a repetition that the duty cycle forbids is left out rather than waited for awake."""
-        action = self._transmit(self._phy, now)
-        return [action] if action else self._end_silent(now)
-
-    def _radio_failed(self, _now):
+    def _fail(self, _now):
         return self._end(reasons.RADIO)
 
     # --- what they are made of
@@ -257,61 +283,30 @@ class Mac:
     def _begin(self, joining, confirmed):
         self._joining = joining
         self._confirmed = confirmed
-        self._sent = False
-        self._reason = ""
         self._tries = 0
         self._asked = ()
-        self._received = []
-        self._downlink = False
-        self._time = None
-
-    def _transmit(self, phy, now):
-        """A Transmit on a free channel taken at random, its air time booked; None where no channel is free."""
-        air_ms = on_air_ms(len(phy), self._region, self._dr)
-        if self._state.quiet_until > now and not self._joining:
-            return None
-        if self._joining:
-            choice = [(c[0], c[0]) for c in self._region.CHANNELS]
-        else:
-            choice = [(c.frequency, c.rx1_frequency) for c in self._channels()]
-        choice = [c for c in choice if not self._budget.wait_ms(c[0], air_ms, now)]
-        if not choice:
-            return None
-        others = [
-            c for c in choice if c[0] != self._frequency
-        ]  # hop: not the same channel twice, where there is another
-        choice = others or choice
-        self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
-        self._budget.book(self._frequency, air_ms, now)
-        self._began, self._on_air_ms = now, air_ms
-        self._rest()
-        self._phy = phy
-        self._tries += 1
-        self._at = _TX
-        sf, bandwidth = self._region.DATA_RATES[self._dr]
-        return Transmit(phy, self._frequency, sf, bandwidth, self._eirp)
+        self._outcome = Outcome()
 
     def _listen(self, window, seconds, frequency, dr):
         self._at = window
         self._rx_dr = dr
-        sf, bandwidth = self._region.DATA_RATES[dr]
-        return [Listen(seconds * 1000000, frequency, sf, bandwidth)]
+        return [Listen(seconds * 1000000, frequency, *self._region.DATA_RATES[dr])]
 
     def _accept_join(self, phy):
         records = self._join().accept(phy)
         if not records:
             return None
-        self._downlink = True
-        return self._end("", Store("nonce", records[0]), self._keep(), Store("nonce", records[1]))
+        self._outcome.downlink = True
+        return [Store("nonce", records[0]), self._keep(), Store("nonce", records[1])] + self._end("")
 
     def _accept_data(self, now, phy, snr_db):
-        state = self._state
+        state, outcome = self._state, self._outcome
         down, fault = frame.data_down(state.nwk_key, state.app_key, state.dev_addr, state.next_fcnt_down, phy)
         if down is None:
             if fault != "foreign":
                 state.count(fault)
             return None
-        self._downlink = True
+        outcome.downlink = True
         state.next_fcnt_down = down.fcnt + 1
         state.adr_count = 0
         state.ack = down.confirmed
@@ -326,12 +321,12 @@ class Mac:
             self._rest()
             self.link = orders.link or self.link
             if orders.time:
-                self._time = (orders.time[0], orders.time[1], self._ticks_us)
+                outcome.time = orders.time + (self._ticks_us,)
         if down.port and down.port <= frame.MAX_PORT:
-            self._received.append((down.port, down.data))
-        if down.fctrl & frame.ACK or not self._confirmed:
-            return self._end(self._reason, self._keep())
-        return self._end(self._unacknowledged(now), self._keep())
+            outcome.received.append((down.port, down.data))
+        if self._confirmed and not down.fctrl & frame.ACK:
+            self._unacknowledged(now)
+        return [self._keep()] + self._end(outcome.reason)
 
     def _end_silent(self, now):
         if self._joining:
@@ -339,12 +334,14 @@ class Mac:
         self.pending = False
         if self.adr:
             adr.count(self._state, self._region)
-        return self._end(self._unacknowledged(now) if self._confirmed else self._reason)
+        if self._confirmed:
+            self._unacknowledged(now)
+        return self._end(self._outcome.reason)
 
     def _unacknowledged(self, now):
         """A new frame waits RETRANSMIT_TIMEOUT as a repetition does (4.3.1.3)."""
         self._state.quiet_until = max(self._state.quiet_until, now + self._retransmit_ms())
-        return reasons.SILENCE
+        self._outcome.reason = reasons.SILENCE
 
     def _retransmit_ms(self):
         return _REPEAT_MS + 2000 * self._entropy(1)[0] // 255
@@ -354,13 +351,12 @@ class Mac:
         duty = self._state.max_duty
         self._state.quiet_until = self._began + (self._on_air_ms << duty) if duty else 0
 
-    def _end(self, reason, *before):
-        """Done, after the actions `before`."""
+    def _end(self, reason):
         self._at = _IDLE
-        actions = list(before)
-        sent = self._sent and reason != reasons.ANSWERS
-        actions.append(Done(Outcome(sent, reason, self._received, self._time, self.room(), self._downlink)))
-        return actions
+        outcome = self._outcome
+        outcome.reason = reason
+        outcome.room = self.room()
+        return [Done(outcome)]
 
     def _keep(self):
         return Store("session", self._state.dump(True))
@@ -403,7 +399,14 @@ class Mac:
         if self._joiner is None:
             from .join import Joiner
 
-            self._joiner = Joiner(self._region, self._state, self._app_key, self._euis, self._entropy, self._nonces)
+            self._joiner = Joiner(
+                self._region,
+                self._state,
+                Key(bytes.fromhex(self._app_key)),
+                self._euis,
+                self._entropy,
+                self._nonces,
+            )
         return self._joiner
 
     def _commands(self):

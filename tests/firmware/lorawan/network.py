@@ -22,13 +22,16 @@ class Entropy:
     """Bytes that differ, the same in every run."""
 
     def __init__(self):
-        self.state = 1
+        self.state = 0xACE1
 
     def __call__(self, n):
         out = bytearray(n)
         for i in range(n):
-            self.state = (self.state * 75 + 74) % 65537
-            out[i] = self.state & 0xFF
+            x = self.state  # xorshift of 16 bits
+            x ^= x << 7 & 0xFFFF
+            x ^= x >> 9
+            self.state = x ^ (x << 8 & 0xFFFF)
+            out[i] = self.state >> 8
         return bytes(out)
 
 
