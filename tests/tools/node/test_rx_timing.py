@@ -255,7 +255,8 @@ def test_no_downlink_is_missed_and_no_window_is_longer_than_its_formula(
 ) -> None:
     radio = RADIOS[name]
     chances = (-10 * MS, 0, 10 * MS, None)
-    plan = [Exchange(d, w, f, late) for d in DELAYS for w in (1, 2) for f in FACTORS for late in chances]
+    delays = DELAYS[::2] if late_us else DELAYS
+    plan = [Exchange(d, w, f, late) for d in delays for w in (1, 2) for f in FACTORS for late in chances]
     for each in run(tmp_path, radio, plan, ppm, late_us):
         assert each.heard == (each.late is not None), each
         windows = each.on if each.late is None else each.on[:-1]  # the last one lasted as long as the frame in it
@@ -310,3 +311,44 @@ def test_a_stray_frame_in_rx1_leaves_rx2_alive(tmp_path: Path, name: str) -> Non
     for each in run(tmp_path, RADIOS[name], plan):
         assert each.heard, each
         assert len(each.on) == 2, each
+
+
+def table() -> list[str]:
+    """The windows as docs/lorawan.md has them."""
+    lines = [
+        "| delay | opens earlier by (SX126x or SX127x) | "
+        + " | ".join(f"SF{factor}" for factor in reversed(FACTORS))
+        + " |",
+        "|-" * (2 + len(FACTORS)) + "|",
+    ]
+    for delay in (1, 2, 5, 6, 15, 16):
+        early = [f"{delay * 1000 - due(radio, delay * S, 7)[0] / MS:.2f}" for radio in RADIOS.values()]
+        counts = [due(radio, delay * S, factor)[1] for radio in RADIOS.values() for factor in reversed(FACTORS)]
+        assert counts[: len(FACTORS)] * len(RADIOS) == counts  # one row for all modems
+        cells = [
+            f"{count}: {count * lora.symbol_ns(factor, 125_000) / MS:.0f} ms"
+            for count, factor in zip(counts, reversed(FACTORS), strict=False)
+        ]
+        lines.append(f"| {delay} s | {' or '.join(early)} ms | {' | '.join(cells)} |")
+    return lines
+
+
+def references() -> str:
+    """What two other stacks open, by the formulas of LoRaMac-node's RegionCommon.c and of SWL2001's smtc_real.c."""
+    loramac, basics = [], []
+    for factor in reversed(FACTORS):
+        symbol = lora.symbol_ns(factor, 125_000) // 1000
+        loramac.append(max(-(-(4 * symbol + 2 * FIXED_US) // symbol), 6))
+        span_ms = max((1000 * 2 * PPM // 1000 + 6 * symbol) // 1000, 16)
+        even = max(span_ms * 1000 // symbol, 6)
+        basics.append(even + even % 2)
+    return (
+        f"For a delay of 1 s and an error of 10 ms, LoRaMac-node opens SF12 to SF7 for {', '.join(map(str, loramac))} symbols;\n"
+        f"LoRa Basics Modem, whose least window is 16 ms and which has no other allowance but the crystal's, for {', '.join(map(str, basics))}."
+    )
+
+
+def test_the_windows_in_the_documentation_are_these() -> None:
+    said = (ROOT / "docs" / "lorawan.md").read_text()
+    assert "\n".join(table()) in said, "\n".join(table())
+    assert references() in said, references()
