@@ -2,14 +2,16 @@
 BOARDS ?= 6
 # fixed ports, for example PORTS="influxdb=8086 mqtt=1883"; the others are free ones
 PORTS ?=
+# a checkout of micropython-lib, for the tests of radio/mplib; make micropython-lib brings one
+export MICROPYTHON_LIB
 PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run status test check clean
+.PHONY: help setup run status micropython-lib test check clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## bring what is missing: Debian packages, .venv, npm packages, MicroPython, InfluxDB
 	@python3 -m tools.setup
@@ -20,8 +22,11 @@ run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it
 status: ## one JSON line about the running chain
 	@$(PYTHON) -m tools.run.status
 
+micropython-lib: setup ## bring micropython-lib's lora packages, or name a checkout: make test MICROPYTHON_LIB=<folder>
+	@$(PYTHON) -m tools.setup.micropython_lib
+
 test: setup ## all tests, a file a process, as many at once as there are cores
-	$(PYTHON) -m pytest -n auto --dist loadfile
+	$(PYTHON) -m pytest -n auto --dist loadfile -rs
 
 check: setup ## lint, format, types, the house's rules
 	$(PYTHON) -m ruff check .

@@ -74,6 +74,10 @@ PUBLIC_GATEWAY = {"payload", "settings", "errors"}
 # These stand on their own: devnet checks the firmware only if nothing of it is the firmware's or the world's.
 ALONE_TOOLS = {"devnet", "setup"}
 
+SKIPPING = {"skip", "skipif", "importorskip", "xfail"}
+# micropython-lib is in no package registry: a machine without network cannot bring it, and one line says so.
+MAY_SKIP = {"tests/tools/mplib/test_mplib.py"}
+
 INTEGER_ONLY = ("firmware/payload", "firmware/lorawan", "firmware/keep")
 MOST_LINES, MANY_LINES = 600, 400
 
@@ -266,4 +270,16 @@ def words(root: Path) -> list[str]:
     return wrong
 
 
-RULES = (arrows, purity, integers, payload_imports, tools_imports, too_long, words)
+def skips(root: Path) -> list[str]:
+    """Tests that may not run: what is missing must be brought, or fail."""
+    wrong = []
+    for name, _, tree in _trees(root, "tests"):
+        wrong += [
+            f"{name}:{node.lineno}: {node.attr}; bring what it needs, or let it fail"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and node.attr in SKIPPING and name not in MAY_SKIP
+        ]
+    return wrong
+
+
+RULES = (arrows, purity, integers, payload_imports, tools_imports, too_long, words, skips)

@@ -60,6 +60,13 @@ PLANTED = [
     (rules.words, "docs/x.md", "TO" + "DO: later\n", "without an issue's number"),
     (rules.words, "firmware/main.py", "# FIX" + "ME it leaks\n", "without an issue's number"),
     (rules.words, "Makefile", "x:\n\tcd /wo" + "rk/main\n", "contains"),
+    (
+        rules.skips,
+        "tests/gateway/test_x.py",
+        "import pytest\n\n\n@pytest.mark.skipif(True)\ndef test_x(): ...\n",
+        "skipif",
+    ),
+    (rules.skips, "tests/gateway/conftest.py", "import pytest\n\npytest.importorskip('x')\n", "importorskip"),
     (rules.words, "docs/x.md", "https://py" + "pi.org/simple\n", "contains"),
 ]
 
@@ -86,6 +93,7 @@ ALLOWED = [
     ("gateway/vigie/settings.py", "from pathlib import PurePath\n"),
     ("gateway/vigie/cli.py", "from . import service, query\n"),
     ("tools/world/run.py", "from ..devnet import core\nfrom vigie.settings import Settings\n"),
+    ("tests/tools/mplib/test_mplib.py", "import pytest\n\npytest.skip('no library')\n"),
     ("docs/x.md", "TO" + "DO(#12): said where it is tracked\n"),
 ]
 
