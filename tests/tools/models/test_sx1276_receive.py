@@ -78,7 +78,8 @@ def test_reception_gives_pointer_length_and_levels(ready):
     ready.write(0x0D, ready.read(0x10))
     assert ready.read(0x00, 8) == b"downlink"
     level = ready.air._level(ready.host.dev_eui, GATEWAY, _Started(start))
-    assert ready.read(0x1A) - 157 == round(level.rssi_dbm)  # the formula for SNR >= 0, high port
+    # RSSI = -157 + 16/15 * PacketRssi (SNR >= 0, high port)
+    assert round(-157 + 16 / 15 * ready.read(0x1A)) == round(level.rssi_dbm)
     assert ready.read(0x19) == 48
     assert ready.air.log[-1].outcome == ((ready.host.dev_eui, ""),)
 
@@ -226,7 +227,7 @@ def test_without_calibration_at_868_mhz_the_rssi_is_off(clock, new_host):
         bench.rx_setup(9)
         bench.air._level = lambda *_: _Level()
         assert bench.listen_to() == (RX_DONE | VALID_HEADER, "")
-        readings.append(bench.read(0x1A) - 157)
+        readings.append(round(-157 + 16 / 15 * bench.read(0x1A)))
     assert readings == [-84, -90]
 
 

@@ -333,10 +333,14 @@ class Modem(LoraModem):
         return problem
 
     def _levels(self, level: Level) -> None:
-        """RegPktSnrValue and RegPktRssiValue: below the noise the RSSI is the noise's (RSSI and SNR in LoRa Mode)."""
-        rssi = level.rssi_dbm - min(0.0, level.snr_db) - facts.RSSI_OFFSET_DBM[self.high_port]
+        """RegPktSnrValue and RegPktRssiValue (RSSI and SNR in LoRa Mode).
+
+        Strength in dBm at the high port: -157 + 16/15 PacketRssi above the noise, -157 + PacketRssi + SNR below it.
+        """
+        rssi = level.rssi_dbm - facts.RSSI_OFFSET_DBM[self.high_port]
         if self.high_port not in self.calibrated:
             rssi += facts.RSSI_ERROR_DB
+        rssi = rssi - level.snr_db if level.snr_db < 0 else rssi * 15 / 16
         self.lora[facts.REG_PKT_SNR] = round(level.snr_db * 4) & 255
         self.lora[facts.REG_PKT_RSSI] = min(255, max(0, round(rssi)))
 
