@@ -16,9 +16,9 @@ def hz(frequency):
     return (frequency // 100).to_bytes(3, "little")
 
 
-def network_server(path=":memory:", *, adr="", status=0, network=None):
+def network_server(path=":memory:", *, adr="", status=0, network=None, seed="seed"):
     """A Devnet with the recordings' device, whose profile has no ADR and no DevStatusReq unless asked for."""
-    devnet = Devnet(path, "seed", now_ns=lambda: START_NS, network=network)
+    devnet = Devnet(path, seed, now_ns=lambda: START_NS, network=network)
     _, _, profile_id = recorded.provision(devnet, DEV, KEY, adr=adr)
     profile = devnet.registry.get("device_profile", profile_id).message
     profile.device_status_req_interval = status

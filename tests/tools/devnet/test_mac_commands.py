@@ -126,6 +126,22 @@ def test_asks_answers_and_settings_outlive_a_restart(tmp_path):
     assert node.devnet.core.answers(DEV) == [b"\5\7\x0a\3\x08\4"]
 
 
+def test_the_same_seed_and_asks_give_the_same_log_and_frames():
+    def life(seed):
+        talk = Talk(network_server(seed=seed), DEV)
+        talk.join()
+        out = []
+        for commands in (b"\6", b"\5\x23" + hz(868_800_000), b"\6" * 16, b"\x80"):
+            talk.ask(commands, 2)
+            talk.say()
+            talk.say(b"\6\xfe\5\5\7")
+            out.append((talk.answer.downlinks, talk.items))
+        return talk.devnet.core.log_digest(), out
+
+    assert life("a") == life("a")
+    assert life("a") != life("b")
+
+
 # -- answers
 
 

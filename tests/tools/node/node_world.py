@@ -146,7 +146,7 @@ class World:
     def _heard(self, frame: Frame, receptions: list[Heard], end: int) -> None:
         what = frame.what
         heard = tuple(Reception(r.gateway_id, r.rssi_dbm, r.snr_db, r.uplink_id, r.context) for r in receptions)
-        uplink = Uplink(what.payload, what.freq_hz, what.bandwidth_hz, what.spreading_factor, heard, end)
+        uplink = Uplink(what.payload, frame.channel_hz, what.bandwidth_hz, what.spreading_factor, heard, end)
         self.clock.at(end + 200_000_000, lambda: self._collected(uplink))
 
     def _collected(self, uplink: Uplink) -> None:
