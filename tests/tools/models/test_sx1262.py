@@ -333,6 +333,7 @@ def test_reception_gives_payload_pointer_and_levels(ready):
     status, length, pointer = ready.cmd("13000000")[1:]
     assert (status >> 4 & 7, status >> 1 & 7, length, pointer) == (STBY_RC, 2, 8, 0x80)
     assert ready.cmd("1E8000", bytes(8))[3:] == b"downlink"
+    assert ready.cmd("1E0000", bytes(8))[3:] != b"downlink"  # at the wrong pointer
     rssi, snr, _signal = ready.cmd("1400000000")[2:]
     assert -93 <= -rssi / 2 <= -73
     assert snr == 48

@@ -124,6 +124,19 @@ def test_each_kind_of_module_sends_with_the_power_asked_for_and_hears(
     assert bench.uplinks() == [(power, "") for power in powers.values()]
 
 
+def test_the_500_khz_erratum_is_mended_both_ways(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.says(
+        "for bandwidth in (125000, 500000, 125000):\n"
+        "    modem.prepare_transmit(b'hello', 868100000, 7, bandwidth, 14)\n    modem.start()\n    wait()"
+    )
+    assert bench.uplinks() == [
+        (14, ""),
+        (14, "no channel"),
+        (14, ""),
+    ]  # EU868 has no such channel; the model would say 15.1
+
+
 @pytest.mark.parametrize(
     ("module", "facts", "sentence"),
     [
