@@ -1,6 +1,6 @@
 """Certification scenarios: encryption, MIC and frame counters (TS001-1.0.4, 4.3 and 4.4). docs/lorawan.md lists them with their clauses."""
 
-from lorawan import eu868, reasons
+from lorawan import reasons
 from lorawan.crypto import DOWN, UP, crypt, data_mic
 from network import DEV_ADDR
 from tester import ACK, downlink, joined, sealed
@@ -213,14 +213,3 @@ def test_fcnt_12_the_last_counter_ends_the_session():
     assert device.ups[0].fcnt == 0xFFFFFFFF
     outcome = device.send()
     assert (outcome.sent, outcome.reason, device.ups) == (False, reasons.COUNTER, [])
-
-
-def test_fcnt_13_length_limits_hold_for_each_data_rate():
-    device = joined()
-    for dr, limit in enumerate(eu868.MAX_PAYLOAD):
-        device.send(rx1=device.net.down(bytes([3, dr << 4 | 15, 0xFF, 0, 1])))
-        device.send(rx1=device.net.down())
-        outcome = device.send(10, text(limit + 1))
-        assert (outcome.sent, outcome.reason, outcome.room) == (False, reasons.ROOM, limit)
-        device.send(10, text(limit), rx1=device.net.down())
-        assert (device.ups[0].dr, device.ups[0].data) == (dr, text(limit))

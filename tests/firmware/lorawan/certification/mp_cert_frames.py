@@ -356,3 +356,14 @@ def test_size_05_empty_frame():
     device.send(None, b"")
     assert len(device.ups[0].phy) == 12
     assert device.ups[0].phy[1:5] == DEV_ADDR
+
+
+def test_size_06_limit_of_each_data_rate():
+    device = joined()
+    for dr, limit in enumerate((51, 51, 51, 115, 242, 242)):
+        device.send(rx1=device.net.down(bytes([3, dr << 4 | 15, 0xFF, 0, 1])))
+        device.send(rx1=device.net.down())
+        outcome = device.send(10, bytes(limit + 1))
+        assert (outcome.sent, outcome.reason, outcome.room) == (False, reasons.ROOM, limit)
+        device.send(10, bytes(limit), rx1=device.net.down())
+        assert (device.ups[0].dr, device.ups[0].data) == (dr, bytes(limit))
