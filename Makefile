@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run status micropython-lib test check clean
+.PHONY: help setup run status micropython-lib test check bench-firmware clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ check: setup ## lint, format, types, the house's rules
 	$(PYTHON) -m mypy -p tools
 	$(PYTHON) -m tools.setup.board_types
 	$(PYTHON) -m pytest -q tests/house
+
+bench-firmware: setup ## what the LoRaWAN stack takes on a board: code, heap, time; scenarios passed; ends with a JSON line
+	@$(PYTHON) -m tools.bench.firmware
 
 clean: ## remove .cache, .venv and var (a folder named by VIGIE_CACHE stays)
 	rm -rf .cache .venv var

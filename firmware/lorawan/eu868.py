@@ -1,7 +1,5 @@
 """EU863-870 as data (RP002-1.0.3, 2.4 "EU863-870MHz Band", and ETSI EN 300 220-2 for the sub-bands). Another region is another such file."""
 
-NAME = "EU868"
-
 # (Hz, least data rate, greatest data rate): channels every device has and nobody may change; join-requests go there.
 CHANNELS = ((868100000, 0, 5), (868300000, 0, 5), (868500000, 0, 5))
 MAX_CHANNELS = 16

@@ -28,7 +28,11 @@ Pause = namedtuple("Pause", ("ms",))
 Done = namedtuple("Done", ("outcome",))
 
 JOIN, SEND, SENT, HEARD, CLOSED, FAILED, ELAPSED = "join", "send", "sent", "heard", "closed", "failed", "elapsed"
-_IDLE, _TX, _RX1, _RX2, _PAUSE = "idle", "tx", "rx1", "rx2", "pause"
+_IDLE = const("idle")
+_TX = const("tx")
+_RX1 = const("rx1")
+_RX2 = const("rx2")
+_PAUSE = const("pause")
 _LINK_CHECK_REQ = const(0x02)
 _DEVICE_TIME_REQ = const(0x0D)
 
@@ -148,7 +152,8 @@ class Mac:
         if not self._state.joined:
             return self.join_wait_ms(now)
         self._clock(now)
-        wait = min([self._budget.wait_ms(c.frequency, self._longest_ms(), now) for c in self._channels()])
+        longest_ms = on_air_ms(self._limit() + _FRAME_OVERHEAD, self._region, self._state.dr)
+        wait = min([self._budget.wait_ms(c.frequency, longest_ms, now) for c in self._channels()])
         return max(wait, self._state.quiet_until - now, 0)
 
     def join_wait_ms(self, now):
@@ -233,7 +238,7 @@ class Mac:
         choice = [c for c in choice if c[0] != self._frequency] or choice
         self._frequency, self._rx1_frequency = choice[self._entropy(1)[0] % len(choice)]
         self._budget.book(self._frequency, air_ms, now)
-        self._began, self._on_air_ms = now, air_ms
+        self._last = (now, air_ms)
         self._rest()
         self._tries += 1
         self._at = _TX
@@ -349,7 +354,7 @@ class Mac:
     def _rest(self):
         """After a transmission, silence until it made up 1/2^n of the time (5.3)."""
         duty = self._state.max_duty
-        self._state.quiet_until = self._began + (self._on_air_ms << duty) if duty else 0
+        self._state.quiet_until = self._last[0] + (self._last[1] << duty) if duty else 0
 
     def _end(self, reason):
         self._at = _IDLE
@@ -419,6 +424,3 @@ class Mac:
         """N: bytes of an application payload without FOpts (RP002-1.0.3, 2.4.6)."""
         limit = self._region.MAX_PAYLOAD[self._state.dr]
         return min(limit, self._region.MAX_REPEATED) if self.repeater else limit
-
-    def _longest_ms(self):
-        return on_air_ms(self._limit() + _FRAME_OVERHEAD, self._region, self._state.dr)
