@@ -22,7 +22,6 @@ import threading
 import time
 import tty
 from collections.abc import Callable
-from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
@@ -54,10 +53,10 @@ class Cable:
         self.port = os.ttyname(slave)
         os.close(slave)  # so that the master can tell whether anybody has the port open
         self._said: SimpleQueue[tuple[int, bytes]] = SimpleQueue()
-        self._printed = os.fstat(board.log_file).st_size
+        self._printed = board.console.printed()
         self._return = False  # the last byte printed was a carriage return
         self._closing = threading.Event()
-        board.line = self
+        board.console.line = self
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._listen, self._speak)]
         for thread in self._threads:
             thread.start()
@@ -71,8 +70,8 @@ class Cable:
         if self._closing.is_set():
             return
         self._closing.set()
-        if self._board.line is self:
-            self._board.line = None
+        if self._board.console.line is self:
+            self._board.console.line = None
         for thread in self._threads:
             thread.join()
         os.close(self._master)
@@ -88,7 +87,6 @@ class Cable:
 
     def _listen(self) -> None:
         """From the port to the board."""
-        board, clock = self._board, self._clock
         while not self._closing.is_set():
             events = self._events(select.POLLIN, _POLL)
             if not events & select.POLLIN:
@@ -98,11 +96,24 @@ class Cable:
             with contextlib.suppress(OSError):  # opened and closed meanwhile
                 data = os.read(self._master, 4096 if self._baud is None else _CHUNK)
                 self._line_time(len(data))
-                clock.call(partial(board.hear, data))
-                if b"\x03" in data:
-                    rescue = threading.Timer(_STUCK, board.stuck, (0.8 * _STUCK,))
-                    rescue.daemon = True
-                    rescue.start()
+                self._typed(data)
+
+    def _typed(self, data: bytes) -> None:
+        heard = threading.Event()
+
+        def hear() -> None:
+            heard.set()
+            self._board.hear(data)
+
+        def rescue() -> None:
+            if not heard.is_set():
+                self._board.stuck(0.8 * _STUCK)
+
+        self._clock.call(hear)
+        if b"\x03" in data:
+            timer = threading.Timer(_STUCK, rescue)
+            timer.daemon = True
+            timer.start()
 
     def _speak(self) -> None:
         """From the board to the port, in the order in which it said and printed."""
@@ -110,11 +121,11 @@ class Cable:
             try:
                 printed, data = self._said.get(timeout=_POLL)
             except Empty:
-                printed, data = os.fstat(self._board.log_file).st_size, b""
+                printed, data = self._board.console.printed(), b""
                 if not self._said.empty():  # said before the last of this was printed
                     continue
             while self._printed < printed:
-                text = os.pread(self._board.log_file, min(4096, printed - self._printed), self._printed)
+                text = os.pread(self._board.console.log_file, min(4096, printed - self._printed), self._printed)
                 self._printed += len(text)
                 self._write(self._cooked(text))
             self._write(data)

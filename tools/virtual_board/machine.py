@@ -7,17 +7,17 @@ States: `off` → power_on → `running` → deepsleep → `asleep` → wake →
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 from ..world.clock import Clock, Event
 from . import protocol
 from .clocks import SleepClock, next_tick, to_board, to_world
+from .console import Console
 from .flash import Flash
 from .nvs import NOT_FOUND, Nvs
 from .pads import Pads
@@ -30,19 +30,10 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 _HORIZON = 1000  # board µs after which a computing board must ask for news
-_LOG_LIMIT = 64 * 1024
 _EDGES = 100  # pin records of one answer; the scheduler takes eight interrupts anyway
 _RTC_MEMORY = 2048
-_TYPED = 4096  # bytes that wait for a program which does not read them; the port's buffer has 260, and a UART fills it slowly
 # Requests of the file system: littlefs must not be interrupted in the midst of its work. Before READY there is no program.
 _NO_INTERRUPT = frozenset({protocol.FLASH_ERASE, protocol.FLASH_PROGRAM, protocol.READY})
-
-
-class Line(Protocol):
-    """What is plugged into a board's serial port."""
-
-    def say(self, printed: int, data: bytes) -> None:
-        """The board says `data`, after the first `printed` bytes of its log file."""
 
 
 class BoardError(Exception):
@@ -72,9 +63,7 @@ class Board:
         self.state = "off"
         self.wakes = 0
         self.booted = 0  # world ns of the last boot's first instant
-        self.line: Line | None = None
-        self._log_path = image.with_suffix(image.suffix + ".log")
-        self.log_file = os.open(self._log_path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self.console = Console(image.with_suffix(image.suffix + ".log"))
         self._supervisor = supervisor
         self._clock: Clock = supervisor.clock
         self._sleep_clock_ppm = sleep_clock_ppm
@@ -100,9 +89,6 @@ class Board:
         self._digital_hold = False
         self._sources: tuple[int, int, int, int] | None = None  # ext0 pin, ext0 level, ext1 pins, ext1 any-high
         self._tear: int | None = None
-        self._typed = b""  # by the cable, not yet read
-        self._interrupt = False  # Ctrl-C, not yet told
-        self._raw = False  # which of its prompts the board showed last
         for device in wiring.devices():
             device.attach(self)
 
@@ -180,16 +166,11 @@ class Board:
         request = self._inbox[-1] if self._inbox else self._request
         if self._process is None or (request is not None and request.op == protocol.LIGHTSLEEP):
             return
-        if request is None or request.op != protocol.CONSOLE:
-            self._interrupt = self._interrupt or b"\x03" in data
-            data = data.replace(b"\x03", b"")
-        self._typed = (self._typed + data)[:_TYPED]
-        if self._request is None:
-            return
-        if self._request.op == protocol.CONSOLE:
+        self.console.type(data, prompt=request is not None and request.op == protocol.CONSOLE)
+        ends = self._request
+        if ends is not None and ends.op == protocol.CONSOLE:
             self._read_console()
-        elif self._interrupt and self._wait is not None:
-            ends = self._request
+        elif ends is not None and self.console.interrupt and self._wait is not None:
             self._wait.cancel()
             self._wait = self._after(
                 self._clock.now, self._waited if ends.op == protocol.WAIT else lambda: self._read(ends)
@@ -206,7 +187,7 @@ class Board:
 
     def log(self) -> str:
         """The last tens of kilobytes of what the board printed, tracebacks included."""
-        return self._log_path.read_text(errors="replace")
+        return self.console.log()
 
     def state_digest(self) -> str:
         """SHA-256 over flash, NVS and RTC memory."""
@@ -230,13 +211,7 @@ class Board:
         self._sources = None
         self._anchor, self._anchor_us, self._us = self._clock.now, 0, 0
         self._irq, self._watched, self._edges = {}, set(), []
-        self._interrupt = False
-        if cause != protocol.SOFT_RESET:
-            self._raw, self._typed = False, b""
-        if self.line is None and os.fstat(self.log_file).st_size > _LOG_LIMIT:
-            kept = self._log_path.read_bytes()[-_LOG_LIMIT // 2 :]
-            os.ftruncate(self.log_file, 0)
-            os.write(self.log_file, kept)
+        self.console.boot(soft=cause == protocol.SOFT_RESET)
         self._process, self._ahead = self._ahead or self._supervisor.start(self), None
         self._supervisor.computing(self, on=True)
 
@@ -266,8 +241,6 @@ class Board:
         self._stop(keep_watchdog=soft)
         if not soft:
             self._pads.reset()
-        elif self.line is not None:
-            self.line.say(os.fstat(self.log_file).st_size, b"MPY: soft reboot\r\n")
         self._boot(cause)
 
     # Time
@@ -361,11 +334,11 @@ class Board:
         payload = record.payload
         reply = Reply()
         if op == protocol.WAIT:
-            end = self._clock.now if self._interrupt else self._world(self._us + record.argument)
+            end = self._clock.now if self.console.interrupt else self._world(self._us + record.argument)
             self._wait = self._after(end, self._waited)
             return
         if op == protocol.UART_READ:
-            self._deadline = self._world(self._us + (0 if self._interrupt else struct.unpack("<I", payload)[0]))
+            self._deadline = self._world(self._us + (0 if self.console.interrupt else struct.unpack("<I", payload)[0]))
             self._schedule_read(record)
             return
         if op in (protocol.LIGHTSLEEP, protocol.DEEPSLEEP):
@@ -417,7 +390,7 @@ class Board:
         cause, reason, mask = self._cause
         eui = bytes.fromhex(self.dev_eui)
         entropy = hashlib.sha256(f"{self._supervisor.seed}/{self.dev_eui}/{self._anchor}".encode()).digest()[:16]
-        return protocol.BOOT.pack(cause, reason, self._rtc_boot, mask, eui[:3] + eui[5:], entropy, self._raw)
+        return protocol.BOOT.pack(cause, reason, self._rtc_boot, mask, eui[:3] + eui[5:], entropy, self.console.raw)
 
     def _answer(self, reply: Reply) -> None:
         process = self._process
@@ -434,8 +407,8 @@ class Board:
         edges = self._edges
         if len(edges) > _EDGES:
             edges = edges[:_EDGES] + [(pin, self._pads.level(pin)) for pin in sorted(self._watched)]
-        if self._interrupt and op not in _NO_INTERRUPT:
-            self._interrupt = False
+        if self.console.interrupt and op not in _NO_INTERRUPT:
+            self.console.interrupt = False
             edges = [*edges, (protocol.INTERRUPT, 0)]
         header = protocol.RECORD.pack(reply.status, len(edges), len(reply.payload), us - self._us, horizon)
         self._us = us
@@ -557,18 +530,14 @@ class Board:
     def _console(self, record: Record) -> None:
         """main.py has ended or raised. The watchdog still runs; without a cable the prompt waits for ever."""
         self.state = "prompt"
-        self._raw = bool(record.argument & protocol.RAW)
-        if self.line is not None:
-            self.line.say(os.fstat(self.log_file).st_size, record.payload)
-        if self._interrupt:  # it came when the program had just ended
-            self._interrupt = False
-            self._typed = b"\x03" + self._typed
+        self.console.raw = bool(record.argument & protocol.RAW)
+        self.console.say(record.payload)
         if record.argument & protocol.AT_ONCE:
             self._answer(Reply())
         else:
             self._read_console()
 
     def _read_console(self) -> None:
-        if self._typed:
-            typed, self._typed = self._typed, b""
+        typed = self.console.take()
+        if typed:
             self._answer(Reply(payload=typed))

@@ -9,9 +9,7 @@ with Supervisor(clock, seed="...") as supervisor:
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -97,7 +95,12 @@ class Supervisor:
         """A fresh interpreter for a board, blocked before its boot."""
         self._zombies = [process for process in self._zombies if not process.reap(wait=False)]
         return Process(
-            self._micropython, self._stand_ins, board.flash.path, board.flash.size, board.log_file, self._timeout
+            self._micropython,
+            self._stand_ins,
+            board.flash.path,
+            board.flash.size,
+            board.console.log_file,
+            self._timeout,
         )
 
     def end(self, process: Process) -> None:
@@ -137,8 +140,7 @@ class Supervisor:
         self._zombies = []
         for board in self.boards:
             board.flash.close()
-            with contextlib.suppress(OSError):
-                os.close(board.log_file)
+            board.console.close()
         self.boards = []
         self._computing = {}
 
