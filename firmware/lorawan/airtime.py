@@ -3,7 +3,7 @@
 from micropython import const
 
 _SLOT_MS = const(600000)  # the duty cycle is booked in slots of ten minutes
-_SLOTS = const(7)  # the running slot and six whole ones cover any hour that ends now
+_SLOTS = const(8)  # the running slot and seven whole ones cover any hour that ends now, even where the RTC ran fast (see `stretched`)
 _HOUR_MS = const(3600000)
 
 
@@ -23,6 +23,11 @@ def on_air_us(length, sf, bandwidth, crc=True):
     per_group = 4 * (sf - (2 if low_rate(sf, bandwidth) else 0))
     symbols = 8 + max(0, (bits + per_group - 1) // per_group) * 5
     return (4 * (8 + symbols) + 17) * symbol_us(sf, bandwidth) // 4  # preamble of 8 and 4.25 symbols
+
+
+def stretched(ms):
+    """RTC milliseconds that last at least `ms`: the slow clock that counts in deep sleep may run 5 % fast."""
+    return ms + ms // 20
 
 
 def on_air_ms(length, region, dr):
@@ -47,8 +52,8 @@ def window(delay_us, sf, bandwidth, ppm, fixed_us, lead_us):
 class Budget:
     """Air time of the last hour by sub-band, so that no hour that can be chosen holds more than its share (ETSI EN 300 220-2, 4.3.3).
 
-    `slots`: {(slot number, band index): milliseconds}. A slot counts until its last instant is an hour old, so up to ten minutes too long,
-    never too short.
+    `slots`: {(slot number, band index): milliseconds}. A slot counts until its last instant is 70 minutes of RTC time old, which are an hour
+    at least: too long at times, never too short.
     """
 
     def __init__(self, bands):

@@ -9,7 +9,7 @@ from struct import pack, unpack
 
 from micropython import const
 
-from .airtime import on_air_ms
+from .airtime import on_air_ms, stretched
 from .crypto import Key
 from .session import FCNT_BLOCK, Channel, frequency
 
@@ -142,7 +142,7 @@ class Joiner:
             if left <= 0 and elapsed_ms < 0:
                 break
         longest = max([self.air_ms(dr) for dr in self._region.JOIN_DRS])
-        return period * self.air_ms(self.data_rate(self.attempts - 1)) // (budget - longest) + 1
+        return stretched(period) * self.air_ms(self.data_rate(self.attempts - 1)) // (budget - longest) + 1
 
 
 def session_keys(app_key, join_nonce, net_id, dev_nonce):

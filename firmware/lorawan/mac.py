@@ -17,7 +17,7 @@ from collections import namedtuple
 from micropython import const
 
 from . import adr, frame, reasons
-from .airtime import Budget, on_air_ms
+from .airtime import Budget, on_air_ms, stretched
 from .crypto import Key
 from .session import FAULTS, FCNT_BLOCK, State
 
@@ -354,7 +354,7 @@ class Mac:
     def _rest(self):
         """After a transmission, silence until it made up 1/2^n of the time (5.3)."""
         duty = self._state.max_duty
-        self._state.quiet_until = self._last[0] + (self._last[1] << duty) if duty else 0
+        self._state.quiet_until = self._last[0] + stretched(self._last[1] << duty) if duty else 0
 
     def _end(self, reason):
         self._at = _IDLE

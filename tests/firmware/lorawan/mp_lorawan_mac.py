@@ -301,7 +301,8 @@ def test_duty_cycle_over_any_hour():
         log.append((device.now, air))
     assert device.now - start > 3600000
     for at, _ in log:
-        assert sum([air for t, air in log if at - 3600000 < t <= at]) <= 36000
+        # an hour, as an RTC that runs 5 % fast in deep sleep counts it
+        assert sum([air for t, air in log if at - 3780000 < t <= at]) <= 36000
 
 
 def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
@@ -313,7 +314,7 @@ def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
     assert outcome.reason == reasons.DUTY
     assert not outcome.sent
     wait = device.mac.wait_ms(device.now)
-    assert 0 < wait < 4200000
+    assert 0 < wait < 4800000
     # deep sleep keeps the books, a power loss begins anew
     assert Device(device.flash, device.mac.session(), device.now).mac.wait_ms(device.now) == wait
     device.now += wait
@@ -329,7 +330,7 @@ def test_duty_cycle_req_silence():
     device.send(None, b"")
     air = (airtime.on_air_us(12, 12, 125000) + 999) // 1000
     silence = device.mac.wait_ms(device.now)
-    assert air * 1023 - 5000 < silence <= air * 1024, silence
+    assert air * 1023 * 21 // 20 - 5000 < silence <= air * 1024 * 21 // 20, silence
     assert net.read(device.sent[-1].phy, 1)[1] == b"\x04"
 
 

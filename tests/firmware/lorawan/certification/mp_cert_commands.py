@@ -26,7 +26,8 @@ def test_duty_01_silence_of_each_step():
         silence = device.ups[0].at - ended
         least = device.log[-2][1] * ((1 << step) - 1)
         assert least <= silence, (step, silence, least)
-        assert silence <= least + 3000 or step < 3, (step, silence, least)
+        # counted by a clock that may run 5 % fast, with the air time rounded up
+        assert silence <= least + (least + 4000) // 19 + 3000 or step < 3, (step, silence, least)
 
 
 def test_duty_02_step_0_lifts_it():
