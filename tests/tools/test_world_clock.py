@@ -130,3 +130,42 @@ def test_an_interrupt_stops_a_fast_run_between_events():
     assert (seen, clock.now) == ([], 1)
     assert clock.run_until(5)
     assert seen == [2]
+
+
+def test_a_call_from_another_thread_happens_while_the_world_holds_at_the_walls_instant():
+    clock = Clock(0)
+    clock.pace(True, lambda: 7_000)
+    seen = []
+    clock.at(10**12, lambda: seen.append("far"))
+    clock.call(lambda: seen.append(clock.now))
+    threads = [
+        threading.Timer(0.05, clock.call, (lambda: seen.append(clock.now),)),
+        threading.Timer(0.2, clock.interrupt),
+    ]
+    for thread in threads:
+        thread.start()
+    assert not clock.run_until(10**12)
+    for thread in threads:
+        thread.join()
+    assert seen == [0, 7_000]
+
+
+def test_a_call_comes_after_the_barrier_and_may_bring_events():
+    clock = Clock(0)
+    seen = []
+    clock.add_barrier(lambda: seen.append("barrier"))
+    clock.call(lambda: clock.at(3, lambda: seen.append("brought")))
+    assert clock.run_until(5)
+    assert seen == ["barrier", "barrier", "brought", "barrier"]
+
+
+def test_several_interrupts_end_one_run_and_lose_no_call():
+    clock = Clock(0)
+    seen = []
+    clock.interrupt()
+    clock.interrupt()
+    clock.call(lambda: seen.append("called"))
+    assert not clock.run_until(5)
+    assert seen == []
+    assert clock.run_until(5)
+    assert seen == ["called"]
