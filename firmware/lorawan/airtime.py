@@ -3,7 +3,7 @@
 from micropython import const
 
 _SLOT_MS = const(600000)  # the duty cycle is booked in slots of ten minutes
-_SLOTS = const(8)  # the running slot and seven whole ones cover any hour that ends now, even where the RTC ran fast (see `stretched`)
+_SLOTS = const(8)  # the running slot and seven whole ones cover any hour that ends now, on a fast RTC as well
 _HOUR_MS = const(3600000)
 
 

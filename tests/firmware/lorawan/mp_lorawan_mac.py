@@ -2,7 +2,7 @@
 
 from struct import pack
 
-from lorawan import airtime, reasons
+from lorawan import airtime, eu868, reasons
 from lorawan.mac import HEARD, JOIN, SEND, SENT, Listen, Store, Transmit
 from network import Device, join_accept, joined
 
@@ -303,6 +303,14 @@ def test_duty_cycle_over_any_hour():
     for at, _ in log:
         # an hour, as an RTC that runs 5 % fast in deep sleep counts it
         assert sum([air for t, air in log if at - 3780000 < t <= at]) <= 36000
+
+
+def test_a_full_hour_is_waited_for_whenever_its_budget_was_spent():
+    for at in (0, 1, 599999, 600000, 1199999):
+        budget = airtime.Budget(eu868.BANDS)
+        budget.book(868100000, 36000, at)
+        assert 3780000 <= budget.wait_ms(868100000, 1, at) <= 4800000, at
+        assert budget.wait_ms(867100000, 1, at) == 0, "another sub-band has its own share"
 
 
 def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
