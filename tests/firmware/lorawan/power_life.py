@@ -30,9 +30,7 @@ class Clock:
             setattr(time, name, getattr(self, name))
         sys.modules["time"] = time
         gc = Namespace()
-        gc.collect = lambda: (
-            None
-        )  # thousands of windows: what the Runner asks for before each would be half of the time
+        gc.collect = lambda: None  # what the Runner asks for before each of thousands of windows
         sys.modules["gc"] = gc
 
     def sleep_us(self, us):
@@ -57,6 +55,8 @@ class Clock:
 clock = Clock()
 clock.install()
 
+import lorawan.commands  # noqa: E402  compiled now, while the heap is empty; the MAC imports them when it needs them
+import lorawan.join  # noqa: E402, F401
 from keep.flash import Flash  # noqa: E402
 from lorawan import eu868  # noqa: E402
 from lorawan.mac import Mac  # noqa: E402
