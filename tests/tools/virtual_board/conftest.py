@@ -1,14 +1,23 @@
 """A world with boards of a few lines each."""
 
+import contextlib
+import sys
 import textwrap
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tools.setup.places import MICROPYTHON
+from tools.virtual_board.cable import Cable, Live
 from tools.virtual_board.flash import build_image
 from tools.virtual_board.supervisor import Supervisor
 from tools.virtual_board.wiring import Wiring
 from tools.world.clock import Clock
+
+sys.path.insert(0, str(Path(__file__).parent))  # with importlib mode a test's folder is not on it
+
+from cable_bench import Person
 
 START = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -50,3 +59,29 @@ def bench(tmp_path):
     made = Bench(tmp_path)
     yield made
     made.supervisor.close()
+
+
+@pytest.fixture
+def plug(bench):
+    """`plug(main)` -> live world with one powered board and its cable."""
+    with contextlib.ExitStack() as stack:
+
+        def plug(main, wiring=None, files=None, speed=20, baud=None):
+            live = stack.enter_context(Live(bench.clock, speed))
+            board = live.do(lambda: bench.board(main, wiring, files, power=False))
+            cable = live.do(lambda: Cable(board, bench.clock, baud))
+            stack.callback(cable.close)
+            live.do(board.power_on)
+            return SimpleNamespace(live=live, board=board, cable=cable, port=cable.port, clock=bench.clock)
+
+        yield plug
+
+
+@pytest.fixture
+def person(request):
+    def sit(port):
+        made = Person(port)
+        request.addfinalizer(made.close)
+        return made
+
+    return sit
