@@ -17,7 +17,7 @@ _HZ = (8671000, 8690000, 8680999, 8681000, 8695250, 8630000, 8629999, 8699999, 8
 
 
 def some(n):
-    return bytes([getrandbits(8) for _ in range(n)])
+    return b"".join([getrandbits(32).to_bytes(4, "little") for _ in range((n + 3) // 4)])[:n]
 
 
 def hz():

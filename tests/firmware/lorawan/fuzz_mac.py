@@ -3,7 +3,7 @@
 A frame without a valid MIC must leave both alike: the same next action, the same bytes of `session()`; only the counts of faults may differ.
 A valid frame goes to both, and whatever it carries, what then holds of a device must hold (`Fuzz.check`).
 
-A `round` is one device's life and depends on the seed and its number only, so that a failure can be had again: micropython fuzz.py SEED 1 ROUND.
+A `round` is one device's life and depends on the seed and its number only, and on `valid`, so that a failure can be had again: make fuzz SEED=… ROUND=….
 """
 
 import random
@@ -86,7 +86,10 @@ class Fuzz:
                     self.restart(chance < 3)
                 self.send()
         except Exception:
-            print("fuzz: SEED %d ROUND %d, %s: %s" % (self.seed, number, self.window, self.frame.hex()))
+            print(
+                "fuzz: SEED=%d ROUND=%d (valid=%d), %s: %s"
+                % (self.seed, number, self.valid, self.window, self.frame.hex())
+            )
             print("fuzz: session", self.device.mac.session().hex())
             raise
 
