@@ -31,11 +31,11 @@ def example() -> str:
     return re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
 
 
-def example_with_sx1276() -> str:
-    """The example with the lines that the page gives for that chip in their places."""
-    block = re.search(r"For an SX1276 four lines of the example are others:\n\n((?: {4}.*\n)+)", PAGE)[1]
+def example_with(sentence: str, *begin: str) -> str:
+    """The example with the lines that the page gives after `sentence` in the places of those that begin so."""
+    block = re.search(re.escape(sentence) + r"\n\n((?: {4}.*\n)+)", PAGE)[1]
     lines = example().splitlines()
-    for begins, line in zip(("from radio.sx", "    TCXO", "pins", "runner"), block.splitlines(), strict=True):
+    for begins, line in zip(begin, block.splitlines(), strict=True):
         (at,) = [number for number, old in enumerate(lines) if old.startswith(begins)]
         lines[at] = line[4:]
     return "\n".join(lines)
@@ -90,6 +90,23 @@ def test_the_example_is_short():
     assert len([line for line in example().splitlines() if line.strip()]) <= MOST_LINES
 
 
+def test_the_page_names_every_reason_and_every_public_name_of_the_mac():
+    namespace = {}
+    exec((FIRMWARE / "lorawan" / "reasons.py").read_text(), namespace)  # noqa: S102  our own file
+    reasons = {value for name, value in namespace.items() if name.isupper()}
+    assert [reason for reason in reasons if f"`{reason}`" not in PAGE] == []
+    (mac,) = [
+        node
+        for node in ast.parse((FIRMWARE / "lorawan" / "mac.py").read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == "Mac"
+    ]
+    names = {node.name for node in ast.walk(mac) if isinstance(node, ast.FunctionDef)}
+    names |= {
+        node.attr for node in ast.walk(mac) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"
+    }
+    assert [name for name in sorted(names) if not name.startswith("_") and not re.search(rf"\b{name}\b", PAGE)] == []
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -134,15 +151,30 @@ def kinds(answers):
 
 
 def test_the_example_joins_with_an_sx1276_too(tmp_path):
+    sentence = "For an SX1276 four lines of the example are others:"
+    main = example_with(sentence, "from radio.sx", "    TCXO", "pins", "runner")
     with World(tmp_path, board_file="bare_s3_rfm95") as world:
         answers = heard(world)
         files = {f"lib/{target}": path.read_bytes() for target, path in mip_index.sources().items()}
-        build_image(tmp_path / "flash.img", {**files, "main.py": example_with_sx1276().encode()})
+        build_image(tmp_path / "flash.img", {**files, "main.py": main.encode()})
         board = world.supervisor.add(0, DEV_EUI, world.wiring, tmp_path / "flash.img")
         board.power_on()
         world.run(START + 900 * S)
         assert "Traceback" not in board.log()
         assert kinds(answers) == ["join", "up", "up"]
+
+
+def test_the_example_sends_as_a_personalised_device_too(tmp_path):
+    main = example_with("Two lines of the example are others, and there is nothing to join:", "keys", "mac")
+    with World(tmp_path) as world:
+        files = {f"lib/{target}": path.read_bytes() for target, path in mip_index.sources().items()}
+        build_image(tmp_path / "flash.img", {**files, "main.py": main.encode()})
+        board = world.supervisor.add(0, DEV_EUI, world.wiring, tmp_path / "flash.img")
+        board.power_on()
+        world.run(START + 900 * S)
+        assert board.log() == "join: True send: ok\n" * 2
+        frames = [entry for entry in world.air.log if entry.sender == DEV_EUI]
+        assert len(frames) == 2
 
 
 def test_the_page_takes_an_empty_board_to_an_uplink_at_the_network_server(tmp_path, index):
