@@ -1,5 +1,6 @@
 """Certification scenarios: the other class A MAC commands (TS001-1.0.4, 5; RP002-1.0.3, 2.4). docs/lorawan.md lists them with their clauses."""
 
+from lorawan.mac import SEND
 from tester import NO_CF_LIST, Window, hz, joined
 
 DEFAULT = {868100000, 868300000, 868500000}
@@ -43,6 +44,16 @@ def test_duty_03_reserved_bits_are_ignored_and_each_request_answered():
     device = joined()
     assert device.answers(b"\x04\xf0\x04\x00") == b"\x04\x04"
     assert device.mac.wait_ms(device.now) == 0
+
+
+def test_duty_04_it_holds_from_the_frame_that_the_request_answered():
+    device = joined()
+    device.send(rx1=device.net.down(b"\x04\x0a"))
+    ended, air_ms = device.ups[0].at + device.ups[0].air_ms, device.ups[0].air_ms
+    assert device.exchange((SEND, 10, b"x", False)).reason == "duty"
+    device.send()
+    silence = device.ups[0].at - ended
+    assert air_ms * 1023 <= silence <= air_ms * 1023 * 106 // 100 + 3000
 
 
 # --- RXParamSetupReq
@@ -245,9 +256,11 @@ def test_dlchannel_02_undefined_channel():
 
 def test_dlchannel_03_frequency_outside_the_band():
     device = joined(cf_list=NO_CF_LIST)
-    assert device.answers(b"\x0a\x00" + hz(870100000)) == b"\x0a\x02"
+    for index in range(3):
+        assert device.answers(bytes([10, index]) + hz(870100000)) == b"\x0a\x02"
     assert device.answers(b"\x0a\x09" + hz(433000000)) == b"\x0a\x00"
-    same(device, [1, 0, Window(2, 869525000, 0)])
+    for _ in range(8):
+        same(device, [1, 0, Window(2, 869525000, 0)])
 
 
 def test_dlchannel_04_answer_stays_until_a_class_a_downlink():
@@ -337,11 +350,16 @@ def test_stream_05_commands_on_port_0_and_in_fopts_beside_data():
 def test_stream_06_answers_go_first_alone_on_port_0_where_fopts_cannot_hold_them():
     device = joined()
     device.send(rx1=device.net.down(port=0, data=b"\x06" * 6))
-    outcome = device.send(10, bytes(51))
-    assert (device.ups[0].port, device.ups[0].data) == (0, b"\x06\xff\x07" * 6)
+    device.mac.ask_link_check()
+    outcome = device.send(10, bytes(50), True, rx1=device.net.down(b"\x02\x14\x03"))
+    up = device.ups[0]
+    assert (up.port, up.data, up.phy[0]) == (0, b"\x06\xff\x07" * 6, 0x40)
     assert (outcome.sent, outcome.reason) == (False, "answers")
-    device.send(10, bytes(51))
-    assert (device.ups[0].port, device.ups[0].fopts) == (10, b"")
+    assert device.mac.link is None  # that frame did not ask
+    device.send(10, bytes(50), True, rx1=device.net.down(b"\x02\x14\x03"))
+    up = device.ups[0]
+    assert (up.port, up.fopts, up.phy[0]) == (10, b"\x02", 0x80)
+    assert device.mac.link == (20, 3)
 
 
 def test_stream_07_too_many_answers_are_cut_at_the_end_of_one():

@@ -184,7 +184,9 @@ def test_backoff_03_last_step_default_channels_and_nbtrans_1():
 
 def test_backoff_04_adrackreq_stays_at_the_lowest_data_rate():
     device = joined(cf_list=NO_CF_LIST)
-    silent(device, 300)
+    silent(device, 64)
+    assert device.ups[0].fctrl == ADR
+    silent(device, 236)
     assert device.ups[0].dr == 0
     assert device.ups[0].fctrl == ADR | ADR_ACK_REQ
 
