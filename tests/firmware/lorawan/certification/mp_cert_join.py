@@ -273,3 +273,13 @@ def test_join_25_net_id_is_part_of_the_keys():
     device.net = Network(0, 1, b"\x01\x02\x03")
     device.send(10, b"keys")
     assert device.ups[0].data == b"keys"
+
+
+def test_join_26_windows_of_a_rejoin_are_those_of_a_join():
+    device = joined(settings=0x55, rx_delay=9)
+    moves = b"".join([bytes([10, index]) + hz(869100000) for index in range(3)])
+    device.send(rx1=device.net.down(moves))
+    for _ in range(6):
+        device.join()
+        up = device.ups[0]
+        assert device.windows == [Window(5, up.frequency, up.dr), JOIN_RX2]

@@ -2,7 +2,7 @@
 
 from lorawan import eu868, reasons
 from lorawan.crypto import Key
-from lorawan.mac import SEND, Mac, Store, Transmit
+from lorawan.mac import FAILED, SEND, Mac, Store, Transmit
 from network import DEV_ADDR, Network, join_accept
 from tester import ACK, ADR, NO_CF_LIST, PENDING, Tester, Window, hz, joined
 
@@ -164,6 +164,19 @@ def test_power_04_power_loss_between_accept_and_first_frame():
     assert device.mac.joined
     device.send(10, b"x", rx1=device.net.down(port=20, data=b"y"))
     assert device.ups[0].data == b"x"
+
+
+def test_power_05_failed_modem_loses_no_answer_and_no_counter_comes_twice():
+    device = joined()
+    device.send(rx1=device.net.down(b"\x06\x08\x02", 20, b"x", confirmed=True))
+    device.now += device.mac.wait_ms(device.now)
+    (transmit,) = device.mac.handle((SEND, 10, b"lost", False), device.now)
+    lost = transmit.phy[6]
+    (done,) = device.mac.handle((FAILED,), device.now)
+    assert (done.outcome.sent, done.outcome.reason) == (False, reasons.RADIO)
+    device.send()
+    up = device.ups[0]
+    assert (up.fcnt, up.fopts, up.fctrl) == (lost + 1, b"\x06\xff\x07\x08", ADR | ACK)
 
 
 # --- activation by personalisation
