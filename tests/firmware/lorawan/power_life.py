@@ -70,12 +70,12 @@ class Air:
     A `Network` is one session. All of them have the same DevAddr, so a session is told by its keys.
     """
 
-    def __init__(self, before=None):
+    def __init__(self, before=None, abp=False):
+        self.abp = before.abp if before else abp  # the device is personalised: one session from the beginning
         self.dev_nonce = before.dev_nonce if before else -1  # greatest on air
         self.join_nonce = before.join_nonce if before else 0
-        self.sessions = (
-            [row[:] for row in before.sessions] if before else []
-        )  # [Network, greatest FCntUp, next FCntDown]
+        rows = before.sessions if before else [[Network(0, 0), -1, 0]] if abp else []
+        self.sessions = [row[:] for row in rows]  # [Network, greatest FCntUp, next FCntDown]
         self.unanswered = before.unanswered if before else 0  # join-requests since the last accept that was stored
         self.requests = 0
         self.uplinks = 0
@@ -186,9 +186,18 @@ class Life:
         return self.flash.get("nonce"), self.flash.get("session")
 
     def boot(self, session):
-        self.mac = Mac(eu868, DEV_EUI, JOIN_EUI, APP_KEY, self.entropy, self.flash.get("nonce"), session)
+        if self.air.abp:
+            net = self.air.sessions[0][0]
+            address = bytes(reversed(DEV_ADDR)).hex()
+            self.mac = Mac.abp(eu868, address, net.nwk.key.hex(), net.app.key.hex(), self.entropy, session)
+        else:
+            self.mac = self._otaa(session)
         self.modem = Modem(self)
         self.runner = Runner(self.modem, self.mac, self)
+
+    def _otaa(self, session):
+        nonces = self.flash.get("nonce")
+        return Mac(eu868, DEV_EUI, JOIN_EUI, APP_KEY, self.entropy, nonces, session)
 
     def wake(self):
         """Deep sleep and the wake after it: only RTC memory has come through."""
@@ -243,7 +252,7 @@ def go_on(life):
     """What a device does after a power-up: it joins only if it has no session, takes no old downlink and gets new ones."""
     mac, air = life.mac, life.air
     nonce, session = life.records()
-    assert mac.joined == (session is not None)
+    assert mac.joined == (session is not None or air.abp)
     assert mac.faults["record"] == 0, mac.faults
     attempts = unpack("<B4sIHi", nonce)[3] if nonce else 0
     assert attempts >= air.unanswered, "back-off after %d of %d requests" % (attempts, air.unanswered)
