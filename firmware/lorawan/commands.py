@@ -114,7 +114,6 @@ class Commands:
                 answers += bytes([_DL_CHANNEL, self._dl_channel(body)])
         if answers:
             self._state.owed = fitting(self._state.owed + answers, MAX_OWED)
-            self._state.repeat = False
 
     def _link_adr(self, block):
         """Bits: 0 channel mask, 1 data rate, 2 power. Masks apply in turn; data rate, power and NbTrans are the last request's."""

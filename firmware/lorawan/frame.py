@@ -48,7 +48,7 @@ def data_down(nwk_key, app_key, dev_addr, next_fcnt, phy):
     fcnt = next_fcnt & ~0xFFFF | fcnt16
     if fcnt < next_fcnt:
         fcnt += 0x10000
-    if fcnt > 0xFFFFFFFF or data_mic(nwk_key, phy[:-4], DOWN, dev_addr, fcnt) != phy[-4:]:
+    if fcnt >= 0xFFFFFFFF or data_mic(nwk_key, phy[:-4], DOWN, dev_addr, fcnt) != phy[-4:]:
         return None, "mic"
     start = 8 + (fctrl & 15)
     end = len(phy) - 4

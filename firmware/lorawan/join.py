@@ -114,7 +114,7 @@ class Joiner:
                     state.channels[len(region.CHANNELS) + i] = Channel(hz, 0, len(region.DATA_RATES) - 1)
         state.mask = state.defined()
         state.fcnt_reserved = FCNT_BLOCK
-        state.join_after = 0
+        state.join_after = state.quiet_until = 0
         state.joined = True
         # JoinNonce first, or the accept could be replayed; attempts last, or a cut before the session is stored would end the back-off
         self.join_nonce = join_nonce

@@ -194,7 +194,7 @@ class Mac:
         state = self._state
         if not state.joined:
             return self._end(reasons.NOT_JOINED)
-        if state.fcnt_up > 0xFFFFFFFF:
+        if state.fcnt_up >= 0xFFFFFFFF:  # so that the counter after the last one fits the record
             return self._end(reasons.COUNTER)
         if data if port is None else not 1 <= port <= frame.MAX_PORT:
             return self._end(reasons.PORT)
@@ -216,7 +216,7 @@ class Mac:
         actions = self._repeat(now)
         if self._at == _TX:
             if state.fcnt_up >= state.fcnt_reserved:
-                state.fcnt_reserved = state.fcnt_up + FCNT_BLOCK
+                state.fcnt_reserved = min(0xFFFFFFFF, state.fcnt_up + FCNT_BLOCK)
                 actions = [self._keep()] + actions
             state.fcnt_up += 1
         return actions

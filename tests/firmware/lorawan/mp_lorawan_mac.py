@@ -81,7 +81,7 @@ def test_downlink_counter_rolls_over_at_16_bits():
 def test_uplink_counter_rolls_over_and_ends():
     device, net = joined()
     state = device.mac._state
-    for fcnt in (0xFFFF, 0x10000, 0x1FFFF, 0xFFFFFFFF):
+    for fcnt in (0xFFFF, 0x10000, 0x1FFFF, 0xFFFFFFFE):
         state.fcnt_up = fcnt
         device.send(10, b"x")
         assert net.read(device.sent[-1].phy, fcnt)[3] == b"x"

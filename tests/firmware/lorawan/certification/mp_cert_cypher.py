@@ -208,8 +208,11 @@ def test_fcnt_11_refused_frames_leave_the_counter():
 
 def test_fcnt_12_the_last_counter_ends_the_session():
     device = joined()
-    device.at_counter(up=0xFFFFFFFF)
-    device.send(10, b"last")
-    assert device.ups[0].fcnt == 0xFFFFFFFF
-    outcome = device.send()
-    assert (outcome.sent, outcome.reason, device.ups) == (False, reasons.COUNTER, [])
+    device.at_counter(up=0xFFFFFFFD, down=0xFFFFFFFD)
+    for last in (0xFFFFFFFD, 0xFFFFFFFE):
+        down = device.net.down(port=20, data=b"last")
+        assert device.send(10, b"last", rx1=down).received == [(20, b"last")]
+        assert device.ups[0].fcnt == last
+    for reborn in (device, device.again(device.mac.session()), device.again()):
+        outcome = reborn.send()
+        assert (outcome.sent, outcome.reason, reborn.ups) == (False, reasons.COUNTER, [])

@@ -283,3 +283,13 @@ def test_join_26_windows_of_a_rejoin_are_those_of_a_join():
         device.join()
         up = device.ups[0]
         assert device.windows == [Window(5, up.frequency, up.dr), JOIN_RX2]
+
+
+def test_join_27_accept_ends_the_silence_of_the_old_session():
+    device = joined()
+    device.answers(b"\x04\x0f")
+    assert device.mac.wait_ms(device.now) > HOUR
+    device.join(join_accept(2))
+    device.net, device.next_fcnt = Network(1, 2), 0
+    assert device.mac.wait_ms(device.now) == 0
+    assert device.send(10, b"x").sent
