@@ -27,7 +27,7 @@ FIRMWARE: dict[str, set[str]] = {
 COMMON = {"errors", "settings", "files", "metrics"}
 EVERY = {
     "payload", "events", "ingest", "spool", "decode", "points", "verdict", "writer", "downlink", "register", "query",
-    "city", "web", "service", "settings", "files", "errors", "metrics", "check",
+    "rows", "city", "web", "service", "settings", "files", "errors", "metrics", "check",
 }  # fmt: skip
 GATEWAY: dict[str, set[str]] = {
     "payload": set(),
@@ -43,9 +43,10 @@ GATEWAY: dict[str, set[str]] = {
     "verdict": {"errors"},
     "writer": COMMON | {"events", "spool", "decode", "points", "verdict"},
     "downlink": COMMON | {"payload"},
-    "register": COMMON,
-    "query": COMMON | {"points"},
-    "city": {"errors"},
+    "rows": set(),
+    "register": COMMON | {"rows"},
+    "query": COMMON | {"points", "rows"},
+    "city": {"errors", "rows"},
     "web": EVERY - {"service"},
     "check": COMMON | {"ingest", "spool", "writer"},  # tries each door once; cli asks it
     "service": EVERY,
@@ -54,7 +55,7 @@ GATEWAY: dict[str, set[str]] = {
     "__init__": set(),
 }
 PURE_FIRMWARE = {"samples", "payload", "lorawan", "schedule", "keep"}
-PURE_GATEWAY = {"payload", "events", "decode", "points", "verdict", "city", "settings", "errors"}
+PURE_GATEWAY = {"payload", "events", "decode", "points", "verdict", "rows", "city", "settings", "errors"}
 # Files of a pure room that touch the world all the same: where the record formats of keep/ meet memory and flash.
 TOUCHING = {"firmware/keep/rtc.py", "firmware/keep/flash.py"}
 
