@@ -69,12 +69,12 @@ class Dial(NamedTuple):
 
 
 class Count(NamedTuple):
-    """A count that a device sent. `epoch` None: the device counts without epochs. `unsure`: its time may be off by over 60 s."""
+    """A count that a device sent, in `pulses` (a tuple has a `count` already). `epoch` None: the device counts without epochs. `unsure`: its time may be off by over 60 s."""
 
     dev_eui: str
     time_ns: int
     epoch: int | None
-    count: int
+    pulses: int
     unsure: bool = False
 
 
@@ -98,7 +98,7 @@ class Commissioning(NamedTuple):
     lon: float | None
     serial: str
     dial_ml: int | None
-    count: int | None
+    pulses: int | None
     epoch: int | None
     photo: str
     note: str
