@@ -69,7 +69,10 @@ class Dial(NamedTuple):
 
 
 class Count(NamedTuple):
-    """A count that a device sent, in `pulses` (a tuple has a `count` already). `epoch` None: the device counts without epochs. `unsure`: its time may be off by over 60 s."""
+    """A count that a device sent, in pulses (a tuple has a `count` of its own already).
+
+    `epoch` None: the device counts without epochs. `unsure`: its time may be off by over 60 s.
+    """
 
     dev_eui: str
     time_ns: int
