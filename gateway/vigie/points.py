@@ -110,11 +110,17 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One line of line protocol and the role of the bucket that it belongs into ("daily", "hourly" or "raw")."""
+    """One line of line protocol, the role of the bucket that it belongs into ("daily", "hourly" or "raw"), and what the line says.
+
+    `time_ns` is UTC since 1970.
+    """
 
     bucket: str
     measurement: str
     line: str
+    dev_eui: str
+    fields: dict[str, Value]
+    time_ns: int
 
 
 def points(decoded: Readings | Rejected) -> list[Point]:
@@ -151,7 +157,7 @@ def _literal(value: Value) -> str:
 
 
 def _point(bucket: str, measurement: str, dev_eui: str, fields: dict[str, Value], time_ns: int) -> Point:
-    return Point(bucket, measurement, line(measurement, dev_eui, fields, time_ns))
+    return Point(bucket, measurement, line(measurement, dev_eui, fields, time_ns), dev_eui, fields, time_ns)
 
 
 def _event_points(event: Event) -> Iterator[Point]:

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ import urllib3
 from . import settings as config
 from .decode import Rejected, decode
 from .metrics import Metrics
-from .points import points
+from .points import Point, points
 from .spool import Spool, Spooled
 from .verdict import Verdict, delay_s, judge
 
@@ -73,18 +74,25 @@ class InfluxWriter:
 @dataclass(slots=True)
 class _Line:
     event: int
-    measurement: str
-    text: str
+    point: Point
 
 
 @dataclass(slots=True)
 class _Outcome:
     dead: dict[int, str] = field(default_factory=dict)
     put_off: set[int] = field(default_factory=set)
+    stored: list[Point] = field(default_factory=list)
+
+
+def _nobody(_points: list[Point]) -> None:
+    """Nobody wants to hear of it."""
 
 
 class Writer:
-    """Empties the spool into InfluxDB until `stop` is set; `wake` is set by ingest when there is something new."""
+    """Empties the spool into InfluxDB until `stop` is set; `wake` is set by ingest when there is something new.
+
+    `stored` hears of the points that InfluxDB has taken, a batch a call, before the spool forgets their events; it must be quick.
+    """
 
     def __init__(
         self,
@@ -94,7 +102,9 @@ class Writer:
         metrics: Metrics,
         stop: threading.Event,
         wake: threading.Event,
+        stored: Callable[[list[Point]], None] = _nobody,
     ) -> None:
+        self._stored = stored
         self._spool = spool
         self._influx = influx
         self._buckets = buckets
@@ -128,6 +138,7 @@ class Writer:
             bucket = str(getattr(self._buckets, role))
             for start in range(0, len(lines), LINES_A_REQUEST):
                 self._send(bucket, lines[start : start + LINES_A_REQUEST], outcome)
+        self._stored(outcome.stored)
         put_off = outcome.put_off - outcome.dead.keys()
         self._spool.settle(
             [spooled.id for spooled in batch if spooled.id not in outcome.dead and spooled.id not in put_off],
@@ -151,7 +162,7 @@ class Writer:
             self._metrics.decode_errors.labels(decoded.code).inc()
             outcome.dead[spooled.id] = decoded.reason
         for point in made:
-            by_bucket.setdefault(point.bucket, []).append(_Line(spooled.id, point.measurement, point.line))
+            by_bucket.setdefault(point.bucket, []).append(_Line(spooled.id, point))
 
     def _send(self, bucket: str, lines: list[_Line], outcome: _Outcome) -> None:
         chunks = [lines]
@@ -167,6 +178,7 @@ class Writer:
             chunks.pop()
             if verdict is Verdict.WRITTEN:
                 self._written(chunk)
+                outcome.stored += [one.point for one in chunk]
                 attempt = 0
             elif verdict is Verdict.SPLIT:
                 middle = len(chunk) // 2
@@ -181,7 +193,7 @@ class Writer:
     def _post(self, bucket: str, chunk: list[_Line]) -> Answer:
         self.beat = time.monotonic()
         started = time.perf_counter()
-        answer = self._influx.write(bucket, [one.text for one in chunk])
+        answer = self._influx.write(bucket, [one.point.line for one in chunk])
         self._metrics.write_seconds.observe(time.perf_counter() - started)
         self._metrics.writes.labels("none" if answer.status is None else str(answer.status)).inc()
         return answer
@@ -190,7 +202,7 @@ class Writer:
         if self.trouble is not None:
             _log.info("InfluxDB takes points again")
         self.trouble = None
-        for measurement, number in Counter(one.measurement for one in chunk).items():
+        for measurement, number in Counter(one.point.measurement for one in chunk).items():
             self._metrics.points.labels(measurement).inc(number)
 
     def _wait(self, bucket: str, answer: Answer, verdict: Verdict, attempt: int) -> None:
