@@ -1,14 +1,13 @@
 """The trait over micropython-lib's `lora` modems, for boards that have lora-sync with lora-sx126x or lora-sx127x frozen in or installed.
 
-The library decides several things otherwise than LoRaWAN does; docs/lorawan.md, "Radio drivers", lists them. Where its public verbs do not
-suffice, its command door (`_cmd`, `_reg_read`, `_reg_write`), its interrupt flags (`poll_recv` would open a window anew that the chip has
-closed) and three attributes are used. A modem is made anew after each sleep, as the library does not bring lost registers back.
+docs/lorawan.md, "Radio drivers", lists its faults. Where its public verbs do not suffice, its command door (`_cmd`, `_reg_read`, `_reg_write`),
+its interrupt flags and some attributes are used. A modem is made anew after each sleep: the library does not bring lost registers back.
 """
 
 # ruff: noqa: SLF001  said above
 
 from collections import namedtuple
-from time import sleep_ms, ticks_us
+from time import sleep_ms, sleep_us, ticks_us
 
 import lora  # type: ignore[import-not-found]  # no package registry has it: it is on boards only
 from machine import Pin
@@ -26,15 +25,15 @@ def _verb(call):
         try:
             return call(self, *arguments)
         except RuntimeError as fault:
-            raise RadioError("%s by micropython-lib: %s; check its wiring and the supply" % (self.CHIP, fault))
+            raise RadioError("%s by micropython-lib: %s; check its wiring and the supply" % (self._name, fault))
 
     return guarded
 
 
 class Sx126x:
-    """In the place of sx126x.Sx126x."""
+    """In the place of sx126x.Sx126x, of the same pins and board file."""
 
-    CHIP = "SX1262"  # the library's class
+    CHIP = ""
     FIRST_LINE = 3  # the interrupt pins are the last ones
     COLD: tuple = (False,)  # sleep without the warm start
     max_symbols = 248
@@ -44,6 +43,11 @@ class Sx126x:
         self._spi = spi
         self._pins = pins
         self._board = board
+        self._name = self.CHIP or ("SX1261" if getattr(board, "SX1261", False) else "SX1262")  # in `lora`
+        pins = [Pin(number, Pin.OUT, value=0) for number in getattr(board, "ANTENNA_SWITCH", ())]
+        self._switch = pins and _Switch(
+            lambda: pins[0](1), lambda _: [pin(1) for pin in pins[1:]], lambda: [pin(0) for pin in pins]
+        )
         self._modem: lora.SX1262 = None
         self._begin: tuple = ()  # the library's verb that begins what was prepared, and its arguments
         self._fired_us = None
@@ -101,8 +105,7 @@ class Sx126x:
             modem.sleep(*self.COLD)
 
     def _fired(self):
-        if self._fired_us is None:  # the first edge is the one that counts; the library's own note of it is in ms
-            self._fired_us = ticks_us()
+        self._fired_us = ticks_us()  # the last call counts: a late one may tell of an edge that poll() saw by its level
 
     def _tuned(self, frequency, sf, bandwidth, crc, settings):
         """The modem in standby with these settings; made first if it sleeps."""
@@ -121,9 +124,9 @@ class Sx126x:
         return modem
 
     def _make(self, board, nss, reset, busy, dio1):
-        make, tcxo = getattr(lora, self.CHIP), (board.TCXO_MILLIVOLTS, board.TCXO_START_US)
-        modem = make(self._spi, nss, busy, dio1, True, *tcxo, reset=reset)
-        modem._cmd("BB", 0x96, 1)  # SetRegulatorMode: DC-DC
+        make, tcxo = getattr(lora, self._name), (board.TCXO_MILLIVOLTS, board.TCXO_START_US)
+        modem = make(self._spi, nss, busy, dio1, True, *tcxo, reset=reset, ant_sw=self._switch)
+        modem._cmd("BB", 0x96, getattr(board, "DCDC", True))  # SetRegulatorMode
         modem._cmd("BB", 0x89, 0x7F)  # Calibrate all, now that the TCXO runs (13.3.6)
         modem._wait_not_busy(50000)
         modem._cmd(">BHHHH", 0x08, 0x0263, 0x0263, 0, 0)  # SetDioIrqParams: the library's, and HeaderErr
@@ -142,19 +145,19 @@ class Sx126x:
         return {"output_power": dbm, "pa_ramp_us": 200}  # always both: a ramp alone may mean +22 dBm
 
     def _window(self, modem, symbols):
-        modem._cmd("BB", 0xA0, symbols)  # SetLoRaSymbNumTimeout
-        # and no milliseconds: that timer would cut a frame off before its header
+        modem._cmd("BB", 0xA0, symbols)  # SetLoRaSymbNumTimeout, and its register, as in sx126x.py
+        modem._reg_write(0x0706, symbols << 2 if symbols <= 62 else symbols & 0xF8 | 1)
+        # no milliseconds: that timer would cut a frame off before its header
 
     def _length(self, modem):
-        # the library cannot read a frame of no bytes
-        return modem._cmd("B", 0x13, n_read=3)[1]  # GetRxBufferStatus
+        return modem._cmd("B", 0x13, n_read=3)[1]  # GetRxBufferStatus; the library cannot read a frame of no bytes
 
     def _level(self, _, packet):
         return packet.rssi
 
 
 class Sx127x(Sx126x):
-    """In the place of sx127x.Sx127x: the same verbs, what the other family does otherwise."""
+    """In the place of sx127x.Sx127x: what the other family does otherwise."""
 
     CHIP = "SX1276"
     FIRST_LINE = 2
@@ -166,10 +169,8 @@ class Sx127x(Sx126x):
         sleep_ms(1)
         reset(1)
         sleep_ms(6)
-        pins = [Pin(number, Pin.OUT, value=0) for number in getattr(board, "ANTENNA_SWITCH", ())]
-        switch = pins and _Switch(lambda: pins[0](1), lambda _: pins[1](1), lambda: [pin(0) for pin in pins])
-        modem = getattr(lora, self.CHIP)(self._spi, nss, dio0, dio1, ant_sw=switch)
-        if getattr(board, "TCXO", False):
+        modem = getattr(lora, self._name)(self._spi, nss, dio0, dio1, ant_sw=self._switch)
+        if getattr(board, "TCXO_START_US", 0):
             modem._reg_write(0x4B, 0x19)
         modem._reg_update(0x01, 0x08, 0)  # LowFrequencyModeOn, which the reset sets
         modem._reg_write(0x2F, b"\x40\0")  # errata 2.3: the IF by hand, as the library clears AutomaticIFOn
@@ -178,10 +179,11 @@ class Sx127x(Sx126x):
         return modem
 
     def _calibrate(self, modem):
+        start_us = getattr(self._board, "TCXO_START_US", 1000)
         modem._set_mode(1, False)
-        sleep_ms(1)  # the library starts it at once, before the oscillator runs
+        sleep_us(start_us)  # the library begins at once, before the oscillator runs
         modem.calibrate_image()
-        sleep_ms(1)
+        sleep_us(start_us)
 
     def _power(self, dbm):
         return {"output_power": min(dbm, 17 if self._board.PA_BOOST else 14)}  # 20 would be 10 dBm

@@ -105,6 +105,35 @@ CHIPS = {
 }
 
 
+def _sx1261(air: Air) -> tuple[Any, Wiring]:
+    chip = Sx1262(air, busy=14, dio1=4, reset=9, tcxo_mv=None, antenna_switch=(21, 38), sx1261=True, coil=False)
+    return chip, Wiring(spi=[SpiLine(12, 11, 13, 10, chip)], outputs=[(9, chip), (21, chip), (38, chip)])
+
+
+def _sx1276_rfo(air: Air) -> tuple[Any, Wiring]:
+    chip = Sx1276(air, dio0=4, dio1=14, reset=9, tcxo_startup_ns=3 * MS, boost=False, rfo=True)
+    return chip, Wiring(spi=[SpiLine(12, 11, 13, 10, chip)], outputs=[(9, chip)])
+
+
+SWITCH = "\nfrom boards import {0}\n{0}.ANTENNA_SWITCH = (21, 38)\nswitch = (Pin(21), Pin(38))\n"
+OTHERS = {
+    "sx1261 with a switch, a crystal and no coil": Chip(
+        "bare_s3",
+        CHIPS["sx1262"].pins
+        + SWITCH.format("bare_s3")
+        + "bare_s3.SX1261, bare_s3.DCDC, bare_s3.TCXO_MILLIVOLTS = True, False, 0",
+        _sx1261,
+    ),
+    "sx1276 with a switch, a tcxo and rfo": Chip(
+        "bare_s3_rfm95",
+        CHIPS["sx1276"].pins
+        + SWITCH.format("bare_s3_rfm95")
+        + "bare_s3_rfm95.PA_BOOST, bare_s3_rfm95.TCXO_START_US = False, 3000",
+        _sx1276_rfo,
+    ),
+}
+
+
 @cache
 def _firmware() -> dict[str, bytes]:
     return firmware_files(ROOT / "firmware")
@@ -112,7 +141,8 @@ def _firmware() -> dict[str, bytes]:
 
 def board_files(name: str, library: dict[str, bytes], script: str) -> dict[str, bytes]:
     """A flash with the stack, its radio drivers and the library, whose main.py is the prelude and this script."""
-    main = PRELUDE.format(board=CHIPS[name].board, pins=CHIPS[name].pins) + textwrap.dedent(script)
+    chip = (CHIPS | OTHERS)[name]
+    main = PRELUDE.format(board=chip.board, pins=chip.pins) + textwrap.dedent(script)
     rooms = ("radio", "lorawan", "boards")
     files = {path: content for path, content in _firmware().items() if path.split("/")[0] in rooms}
     return {**files, **library, "main.py": main.encode()}
@@ -128,7 +158,7 @@ class World:
     boards: list[Board] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.kind = CHIPS[self.name]
+        self.kind = (CHIPS | OTHERS)[self.name]
         self.restart()
 
     def restart(self) -> None:
@@ -165,10 +195,6 @@ class World:
         what = Transmission(spreading_factor=sf, bandwidth_hz=125_000, payload=payload, power_dbm=27.0, **options)
         self.clock.at(start, lambda: self.air.start_downlink(GATEWAY, what))
         return start + what.air_ns
-
-    def asleep(self) -> bool:
-        """Whether the chip is in its sleep mode."""
-        return self.chip.mode == 0
 
     def uplinks(self) -> list[LogEntry]:
         """What the board sent."""

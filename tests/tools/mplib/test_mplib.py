@@ -8,7 +8,7 @@ from pathlib import Path
 
 import node_world
 import pytest
-from mplib_world import CHIPS, GAIN_DB, MS, START, US, S, World, board_files
+from mplib_world import CHIPS, GAIN_DB, MS, OTHERS, START, US, S, World, board_files
 
 from tools.setup import micropython_lib
 from tools.virtual_board.flash import build_image, compile_source
@@ -84,6 +84,80 @@ def test_every_power_step_is_what_leaves_the_chip(world):
     )  # EIRP: the antenna's 2 dB are taken off, so +16 and +14 dBm are among them
     world.run("".join(f"send(b'a', 868300000, 7, {eirp})\n" for eirp in steps), 10)
     assert [entry.what.power_dbm for entry in world.uplinks()] == [eirp - GAIN_DB for eirp in steps]
+
+
+def test_more_than_the_library_can_do_is_its_most(world):
+    world.run("send(b'a', 868300000, 7, 22)", 10)
+    (entry,) = world.uplinks()
+    assert entry.what.power_dbm == {"sx1262": 20, "sx1276": 17}[world.name], "an SX1276 at 20 would be one at 10 dBm"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_modules_by_their_board_file(world):
+    world.downlink(b"ours", START + 5 * S, 12)
+    lines = world.run(
+        "send(b'a', 868100000, 12, 16)\nlisten(5000000, 12, 8)\nmodem.sleep()\nprint([pin() for pin in modem._switch and switch])",
+        9,
+    )
+    (entry,) = world.uplinks()
+    assert (entry.what.power_dbm, entry.outcome) == (14, ((world.gateway.gateway_id, ""),))
+    assert lines[2][2] == b"ours".hex()
+    assert lines[3] == ["[0,", "0]"]
+
+
+def test_the_chip_is_left_as_the_datasheet_has_it(world):
+    commands = []
+    if world.name == "sx1262":
+        run = world.chip._run
+        world.chip._run = lambda command: (commands.append(command), run(command))
+    world.run("listen(2000000, 7, 8)", 4)
+    chip = world.chip
+    if world.name == "sx1262":
+        assert b"\x96\x01" in commands, "DC-DC, not the linear regulator that the reset leaves"
+        assert chip.settings.dio1_mask & 0x20, "a wrong header is told"
+        assert chip.settings.packet[3] is False, "no CRC"
+        assert chip.settings.image_band == (0xD7, 0xDB)
+    else:
+        assert not chip.op_mode & 8, "high-frequency port"
+        assert True in chip.calibrated, "and its image"
+        assert not chip.lora[0x1E] & 4, "no CRC"
+        assert chip.lora[0x26] & 4, "AGC"
+        tuning = chip.tuning()
+        assert (tuning.deaf, tuning.loss_db, tuning.reach_hz) == ("", 0.0, 31_250), "boost, errata 2.1 and 2.3"
+
+
+def test_a_look_that_comes_late_gives_the_time_of_the_interrupt(world):
+    (line,) = world.run(
+        """
+        modem.prepare_transmit(b'a', 868100000, 7, 125000, 16)
+        modem.start()
+        modem._fired()  # a handler that runs only now, of an edge before
+        sleep_ms(500)
+        event = modem.poll()
+        print("sent", event.ticks_us)
+        """,
+        4,
+    )
+    (entry,) = world.uplinks()
+    assert 0 <= at_us(line) - entry.end < 100 * US
+
+
+def test_an_edge_that_the_port_lost_costs_no_frame(world):
+    end = world.downlink(b"ours", START + 5 * S, 9)
+    lines = world.run(
+        """
+        Pin.irq = lambda *_, **__: None
+        modem.prepare_receive(869525000, 9, 125000, 12)
+        until(5000000)
+        modem.start()
+        sleep_ms(500)
+        event = modem.poll()
+        print(event.phy.hex(), event.ticks_us)
+        """,
+        8,
+    )
+    assert lines[0][0] == b"ours".hex()
+    assert at_us(lines[0]) >= end
 
 
 def test_a_window_hears_what_begins_in_it_at_each_data_rate(world):
@@ -171,7 +245,8 @@ def test_after_sleep_everything_is_set_again(world):
 
 def test_sleep_is_the_chips_deepest(world):
     world.run("modem.prepare_receive(868100000, 7, 125000, 8)\nmodem.sleep()\nsleep_ms(5000)", 4)
-    assert world.asleep()
+    assert world.chip.mode == 0
+    assert getattr(world.chip, "_cold", True), "an SX126x keeps nothing"
 
 
 def test_a_window_that_is_aborted_leaves_the_next_one_whole(world):
