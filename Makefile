@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run status micropython-lib test check bench-firmware fuzz clean
+.PHONY: help setup browser run status micropython-lib test check bench-firmware fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,10 +22,13 @@ run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it
 status: ## one JSON line about the running chain
 	@$(PYTHON) -m tools.run.status
 
+browser: setup ## bring Debian's chromium for the page's tests (420 MB)
+	@$(PYTHON) -m tools.setup.browser
+
 micropython-lib: setup ## bring micropython-lib's lora packages, or name a checkout: make test MICROPYTHON_LIB=<folder>
 	@$(PYTHON) -m tools.setup.micropython_lib
 
-test: setup ## all tests, a file a process, as many at once as there are cores
+test: setup browser ## all tests, a file a process, as many at once as there are cores
 	$(PYTHON) -m pytest -n auto --dist loadfile -rs
 
 check: setup ## lint, format, types, the house's rules

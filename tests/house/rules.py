@@ -89,7 +89,7 @@ _FORBIDDEN = [
     "sum.golang" + ".org", "npmjs" + ".org", "npmjs" + ".com", "maven" + ".org", "maven.apache" + ".org", "deb.debian" + ".org",
     "security.debian" + ".org", "snapshot.debian" + ".org",
 ]  # fmt: skip
-_NOT_OURS = {".git", ".venv", ".cache", "var", "__pycache__", "node_modules", "dist", "build"}
+_NOT_OURS = {".git", ".venv", ".cache", "var", "__pycache__", "node_modules", "dist", "build", "vendor"}
 
 
 def files(root: Path) -> Iterator[Path]:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tools.setup import debian, environment, influxdb, micropython, nodejs, places
+from tools.setup import browser, debian, environment, influxdb, micropython, nodejs, places
 from tools.setup.say import Problem, Progress, run
 
 
@@ -26,6 +26,7 @@ def test_everything_is_there():
     assert micropython.step() is None
     assert nodejs.step() is None
     assert influxdb.step() is None
+    assert browser.missing() == []
 
 
 @pytest.mark.parametrize(
