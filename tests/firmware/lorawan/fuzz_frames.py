@@ -44,9 +44,9 @@ def commands(most):
         cid = choice(_CIDS)
         body = some(_BODIES[cid])
         if cid == 3 and randint(0, 3):  # a mask of channels that may exist, a data rate that does
-            body = bytes(
-                [choice((0x00, 0x33, 0x50, 0x57, 0xFF, 0xF0)), choice((7, 1, 255, 0)), choice((0, 0, 1))]
-            ) + some(1)
+            rates = choice((b"\x00", b"\x33", b"\x50", b"\x57", b"\xff", b"\xf0"))
+            mask = choice((b"\x07\0", b"\x01\0", b"\xff\0", b"\0\0", b"\x06\x01"))
+            body = rates + mask + choice((b"\x02", b"\x03", b"\x60", body[3:]))
         elif cid == 5:
             body = body[:1] + hz()
         elif cid == 7:
@@ -97,6 +97,10 @@ class Server:
             data = some(randint(0, longest - len(fopts)) if kind == 3 else randint(0, 20))
         if not randint(0, 30):
             self.fcnt += choice((1, 100, 0x7FFF, 0xFFFF))  # lost on the way
+        return self.next(fopts, port, data)
+
+    def next(self, fopts, port, data):
+        """The valid frame with the next counter."""
         phy = self.frame(self.fcnt, fopts, port, data)
         self.fcnt += 1
         self.past.append(phy)

@@ -63,7 +63,7 @@ class Fuzz:
     def __init__(self, seed, valid=25):
         self.seed = seed
         self.valid = valid  # of 100 downlinks after the join; 0: it only joins anew
-        self.frames = self.taken = self.joins = 0
+        self.frames = self.taken = self.joins = self.repeats = 0
         self.kinds = {}
         self.window = ""
         self.frame = b""
@@ -101,11 +101,15 @@ class Fuzz:
         return number
 
     def __str__(self):
-        return "%d downlinks, %d of them valid and taken, %d join-requests, none of these believed: %s" % (
-            self.frames,
-            self.taken,
-            self.joins,
-            ", ".join(["%d %s" % (n, kind) for kind, n in sorted(self.kinds.items())]),
+        return (
+            "%d downlinks, %d of them valid and taken; %d join-requests, %d repetitions; none of these believed: %s"
+            % (
+                self.frames,
+                self.taken,
+                self.joins,
+                self.repeats,
+                ", ".join(["%d %s" % (n, kind) for kind, n in sorted(self.kinds.items())]),
+            )
         )
 
     # --- an exchange of both
@@ -118,6 +122,9 @@ class Fuzz:
             taken = self.exchange((JOIN,), self.joining)
             if taken:
                 self.server = fuzz_frames.Server(self.device.mac._state)
+                self.greeting = random.choice(
+                    (b"", b"\x03\x50\x07\0\x02", b"\x03\x50\x07\0\x03")
+                )  # LinkADRReq: NbTrans
                 return
             self.now += 60000
 
@@ -171,6 +178,7 @@ class Fuzz:
                 actions = self.step(event, (CLOSED,))
             elif isinstance(last, Pause):
                 assert 1000 <= last.ms <= 3000
+                self.repeats += 1
                 self.now += last.ms
                 actions = self.step((ELAPSED,), (ELAPSED,))
             else:
@@ -223,6 +231,9 @@ class Fuzz:
 
     def data(self, uplink, dr):
         longest = eu868.MAX_PAYLOAD[dr]
+        if self.greeting:
+            fopts, self.greeting = self.greeting, b""
+            return VALID, self.server.next(fopts, None, b"")
         if random.randint(0, 99) < self.valid:
             return VALID, self.server.valid(longest)
         if longest < 240 and not random.randint(0, 20):
