@@ -54,10 +54,17 @@ class Spool(_Section):
 
 
 class Http(_Section):
-    """/metrics, /healthz and /readyz; port 0 takes a free one, which the log names."""
+    """The page, /metrics, /healthz and /readyz; port 0 takes a free one, which the log names."""
 
     host: str = "127.0.0.1"
     port: int = Field(8095, ge=0, le=65535)
+
+
+class Web(_Section):
+    """The page: its one account's password file, and the zone of the local times that it shows beside UTC."""
+
+    password_file: PurePath = PurePath("web.password")
+    time_zone: str = Field("Europe/Paris", min_length=1)
 
 
 class Log(_Section):
@@ -76,6 +83,7 @@ class Settings(_Section):
     buckets: Buckets = Buckets()
     spool: Spool = Spool()
     http: Http = Http()
+    web: Web = Web()
     log: Log = Log()
 
 
@@ -122,4 +130,5 @@ def _anchored(settings: Settings, folder: PurePath) -> Settings:
         update={name: folder / getattr(influxdb, name) for name in ("write_token_file", "read_token_file")}
     )
     spool = spool.model_copy(update={"path": folder / spool.path})
-    return settings.model_copy(update={"mqtt": mqtt, "influxdb": influxdb, "spool": spool})
+    web = settings.web.model_copy(update={"password_file": folder / settings.web.password_file})
+    return settings.model_copy(update={"mqtt": mqtt, "influxdb": influxdb, "spool": spool, "web": web})
