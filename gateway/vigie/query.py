@@ -4,8 +4,8 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -101,29 +101,124 @@ def read_nodes(settings: Settings, query: Query) -> list[Row]:
     return [found[dev_eui] for dev_eui in sorted(found)]
 
 
+class Last(NamedTuple):
+    """The newest point of a node in a measurement, or one of its last midnights; `fields` as in the schema, `time_ns` UTC."""
+
+    bucket: str
+    measurement: str
+    dev_eui: str
+    fields: dict[str, Any]
+    time_ns: int
+
+
+_LAST = {
+    "link": ("f_cnt", "f_port", "dr", "gateways", "rssi", "snr"),
+    "health": ("battery", "battery_reason", "firmware", "clock_error", "boots", "exceptions", "reset_cause"),
+    "report": ("low_battery", "leak", "clock_unknown"),
+    "status": ("battery", "external_power"),
+    "bin": ("distance", "distance_reason"),
+    "air": ("pm25", "pm25_reason", "pm10", "pm10_reason"),
+}
+"""Of each measurement what `read_last` reads of its newest point."""
+
+
+def read_last(settings: Settings, midnights: int) -> Iterator[Last]:
+    """Of every node the newest point of each measurement, and a meter's midnights of the last `midnights` days: two queries in all."""
+    wanted = " or ".join(
+        f'(r._measurement == "{name}" and ({" or ".join(_field_is(field) for field in fields)}))'
+        for name, fields in _LAST.items()
+    )
+    raw = (
+        f"from(bucket: {_text(settings.buckets.raw)}) |> range(start: 0, stop: 2d) |> filter(fn: (r) => {wanted})"
+        ' |> last() |> keep(columns: ["_time", "_measurement", "dev_eui", "_field", "_value"])'
+    )
+    newest: dict[tuple[str, str], Last] = {}
+    for record in _records(settings, raw):
+        time_ns, key = _ns(record["_time"]), (record["dev_eui"], record["_measurement"])
+        known = newest.get(key)
+        # A field that the newest point lacks has an older one's value: that is not its value now.
+        if known is None or known.time_ns < time_ns:
+            known = newest[key] = Last("raw", key[1], key[0], {}, time_ns)
+        if known.time_ns == time_ns:
+            known.fields[record["_field"]] = record["_value"]
+    yield from newest.values()
+    daily = (
+        f"from(bucket: {_text(settings.buckets.daily)}) |> range(start: -{midnights}d, stop: 2d)"
+        ' |> filter(fn: (r) => r._measurement == "meter" and (r._field == "count" or r._field == "epoch" or r._field == "time_unsure"))'
+        ' |> keep(columns: ["_time", "dev_eui", "_field", "_value"])'
+    )
+    days: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in _records(settings, daily):
+        days.setdefault((record["dev_eui"], _ns(record["_time"])), {})[record["_field"]] = record["_value"]
+    for (dev_eui, time_ns), fields in days.items():
+        yield Last("daily", "meter", dev_eui, fields, time_ns)
+
+
+def read_span(settings: Settings, measurement: str, dev_eui: str, span: tuple[int, int], *, role: str) -> list[Row]:
+    """A node's rows from one bucket, oldest first; `span` is (from, until), s UTC since 1970, `until` excluded."""
+    return sorted(
+        _rows(settings, _span(settings, measurement, dev_eui, span, role) + _PIVOT), key=lambda row: row["time"]
+    )
+
+
+def read_newest(settings: Settings, measurement: str, dev_eui: str, span: tuple[int, int], number: int) -> list[Row]:
+    """The newest `number` rows of a node in the raw bucket within `span` (as `read_span`), newest first."""
+    flux = f"{_span(settings, measurement, dev_eui, span, 'raw')} |> tail(n: {number}){_PIVOT}"
+    return sorted(_rows(settings, flux), key=lambda row: row["time"], reverse=True)[:number]
+
+
+def _span(settings: Settings, measurement: str, dev_eui: str, span: tuple[int, int], role: str) -> str:
+    return (
+        f"from(bucket: {_text(getattr(settings.buckets, role))}) |> range(start: {span[0]}, stop: {span[1]})"
+        f" |> filter(fn: (r) => r._measurement == {_text(measurement)} and r.dev_eui == {_text(dev_eui)})"
+    )
+
+
+def _field_is(name: str) -> str:
+    return f'r._field == "{name}"'
+
+
+def _text(value: str) -> str:
+    """A Flux string."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _ns(moment: datetime) -> int:
+    """Exact to the microsecond, which is what the client keeps."""
+    return int((moment - _EPOCH) / timedelta(microseconds=1)) * 1000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PIVOT = ' |> pivot(rowKey: ["_time", "dev_eui"], columnKey: ["_field"], valueColumn: "_value")'
+
+
 def _flux(bucket: str, query: Query) -> str:
     start = query.since if query.since.endswith("Z") else f"-{query.since}"
     node = "" if query.dev_eui is None else f' and r.dev_eui == "{query.dev_eui}"'
-    quoted = bucket.replace("\\", "\\\\").replace('"', '\\"')
     # The stop lies ahead: a node's clock may be a minute fast, and its reading must not be missed.
     return (
-        f'from(bucket: "{quoted}") |> range(start: {start}, stop: 2d)'
-        f' |> filter(fn: (r) => r._measurement == "{query.measurement}"{node})'
-        ' |> pivot(rowKey: ["_time", "dev_eui"], columnKey: ["_field"], valueColumn: "_value")'
+        f"from(bucket: {_text(bucket)}) |> range(start: {start}, stop: 2d)"
+        f' |> filter(fn: (r) => r._measurement == "{query.measurement}"{node}){_PIVOT}'
     )
 
 
 def _rows(settings: Settings, flux: str) -> Iterator[Row]:
+    for record in _records(settings, flux):
+        yield {
+            ("time" if name == "_time" else name): value
+            for name, value in record.items()
+            if name == "_time" or not name.startswith("_")
+        }
+
+
+def _records(settings: Settings, flux: str) -> Iterator[dict[str, Any]]:
     influxdb = settings.influxdb
     token = read_secret(influxdb.read_token_file, "[influxdb] read_token_file")
     try:
         with InfluxDBClient(influxdb.url, token, org=influxdb.org, timeout=_TIMEOUT_MS) as client:
             for record in client.query_api().query_stream(flux):
-                yield {
-                    ("time" if name == "_time" else name): value
-                    for name, value in record.values.items()
-                    if name == "_time" or not name.startswith("_")
-                }
+                yield record.values
     except ApiException as error:
         raise InfluxError(
             f"InfluxDB: {influxdb.url}: {error.status} {_sentence(error)}; check [influxdb] org, read_token_file and [buckets]"
