@@ -158,7 +158,7 @@ class Sx126x:
         if irq & _IRQ_RX_DONE:
             length, pointer = self._query(_GET_RX_BUFFER_STATUS, 2)
             rssi, snr, _ = self._query(_GET_PACKET_STATUS, 3)
-            phy = self._query(_READ_BUFFER, length, bytes([pointer]))
+            phy = self._query(_READ_BUFFER, length, bytes([pointer])) if length else b""
             snr = snr - 256 if snr > 127 else snr  # quarters of a dB (13.5.3)
             return Frame(at, phy, (snr + 2) >> 2, -(rssi >> 1))
         if irq & _IRQ_TIMEOUT:

@@ -250,6 +250,18 @@ def test_frame_is_read_where_the_chip_says():
     assert "1e800000000000" in spi.log
 
 
+def test_an_empty_frame_is_not_asked_of_the_buffer():
+    modem, spi, pins = chip()
+    modem.prepare_receive(868100000, 7, 125000, 8)
+    modem.start()
+    spi.answers[0x12] = b"\x00\x02"
+    spi.answers[0x13] = b"\x00\x80"
+    spi.answers[0x14] = bytes(3)
+    pins[3].rise()
+    assert modem.poll().phy == b""
+    assert not [line for line in spi.log if line.startswith("1e")], "ReadBuffer without a byte to read (13.2.4)"
+
+
 def test_sent_and_closed():
     modem, spi, pins = chip()
     for irq, kind in ((0x0001, Sent), (0x0200, Closed), (0x0020, Closed), (0x0042, Closed)):
