@@ -1,0 +1,1 @@
+"""What the city wants to know, as pure cores over the rows that `register` and `query` hand them."""
