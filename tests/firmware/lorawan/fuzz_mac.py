@@ -65,6 +65,7 @@ class Fuzz:
         self.valid = valid  # of 100 downlinks after the join; 0: it only joins anew
         self.frames = self.taken = self.joins = self.repeats = 0
         self.kinds = {}
+        self.lengths = set()  # of the random ones
         self.window = ""
         self.frame = b""
 
@@ -175,6 +176,8 @@ class Fuzz:
                     self.check()
                     return True
                 self.kinds[kind] = self.kinds.get(kind, 0) + 1
+                if kind == "random":
+                    self.lengths.add(len(self.frame))
                 actions = self.step(event, (CLOSED,))
             elif isinstance(last, Pause):
                 assert 1000 <= last.ms <= 3000

@@ -12,3 +12,4 @@ def test_no_exception_and_no_change_without_a_valid_mic():
     print(fuzz)
     assert fuzz.frames >= DOWNLINKS and fuzz.taken > 100
     assert len(fuzz.kinds) > 15 and fuzz.repeats > 1000
+    assert len(fuzz.lengths) == 256, "random bytes of every length"
