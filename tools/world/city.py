@@ -1,4 +1,4 @@
-"""A city in the world: boards at their sites, the air, the LoRa gateway and the network server round one clock."""
+"""A city in the world: boards at their sites, the air, the LoRa gateways and the network server round one clock."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from . import chance
 from .air import Air, Frame, LoRaGateway, Reception
 from .clock import Clock
 from .equip import equip
+from .foreign import ForeignNetworks
+from .map import CityMap
 from .sites import GATEWAY_ID, Site
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +37,28 @@ class City:
     """One world. Leaving the `with` ends every board's process; flash images and database stay."""
 
     def __init__(
-        self, folder: Path, seed: int, start: int, devnet: Devnet, wall: Callable[[], int] | None = None, keep: int = 0
+        self,
+        folder: Path,
+        seed: int,
+        start: int,
+        devnet: Devnet,
+        wall: Callable[[], int] | None = None,
+        keep: int = 0,
+        ground: CityMap | None = None,
     ) -> None:
-        """`folder` holds the boards' flash images, `start` is the world time in ns, `keep` the air's log for tests."""
+        """`folder` holds the boards' flash images, `start` is the world time in ns, `keep` the air's log for tests.
+
+        `ground` puts sites and its LoRa gateways on a map; None: one gateway, which hears every board.
+        """
         self.folder = folder
         self.seed = seed
         self.clock = Clock(start) if wall is None else Clock(start, wall)
         self.devnet = devnet
-        self.air = Air(self.clock, seed, keep)
+        self.air = Air(self.clock, seed, keep, ground)
         self.air.on_uplink = self._heard
-        self.gateway = LoRaGateway(self.air, GATEWAY_ID)
+        ids = [GATEWAY_ID] if ground is None else ground.gateways
+        self.gateways = {gateway_id: LoRaGateway(self.air, gateway_id) for gateway_id in ids}
+        self.gateway = self.gateways[GATEWAY_ID]
         self.supervisor = Supervisor(self.clock, str(seed))
         self.boards: dict[int, Board] = {}
         self.sites: dict[int, Site] = {}
@@ -73,6 +87,10 @@ class City:
         """Powers every board, spread over the next `spread` ns as technicians come round."""
         for number, site in self.sites.items():
             self.power_on(number, self.clock.now + chance.below(self.seed, spread, "mount", site.dev_eui))
+
+    def add_foreign_networks(self, frames_an_hour: int) -> ForeignNetworks:
+        """From now on others send as well, at this rate over all channels."""
+        return ForeignNetworks(self.air, frames_an_hour)
 
     def digest(self) -> str:
         """SHA-256 over the ordered radio frames, the network's events and every board's flash and RTC memory."""
@@ -119,7 +137,7 @@ class City:
 
     def _send(self, downlink: Downlink, uplink_end: int) -> None:
         def schedule() -> None:
-            done = self.gateway.schedule(downlink.items, uplink_end)
+            done = self.gateways[downlink.gateway_id].schedule(downlink.items, uplink_end)
             self.devnet.transmitted(downlink.downlink_id, done.index, done.status, self.clock.now)
 
         self.clock.after(SCHEDULING, schedule, _RANK)

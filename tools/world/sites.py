@@ -12,7 +12,7 @@ Kind = Literal["air", "bin", "meter"]
 KINDS: tuple[Kind, ...] = ("air", "bin", "meter")
 JOIN_EUI = "0000000000000000"
 GATEWAY_ID = "7276ff002e062701"
-"""EUI of the city's one LoRa gateway."""
+"""EUI of the city's LoRa gateway on the town hall; others follow from the seed (`map.py`)."""
 LEAKING = 2
 """Number of the site whose house leaks: the first meter."""
 

@@ -333,15 +333,17 @@ class Modem(LoraModem):
             self._raise(facts.IRQ_HEADER_VALID)
 
     def received(self, frame: Frame, level: Level) -> str:
-        """`air.Receiver.received`: payload to the buffer, RxDone; with the wrong optimisation the payload is garbled."""
+        """`air.Receiver.received`: payload to the buffer, RxDone; with the wrong optimisation, or wrecked, the payload is garbled."""
         modulation, packet = self._need_radio("SetRx")
-        what, problem = frame.what, ""
+        what, problem = frame.what, frame.wrecked.get(self.name, "")
         self._locked = None
         if len(what.payload) > packet[2]:
             return "longer than the receiver's PayloadLength"
         payload = what.payload
         if what.optimised != modulation[3]:
-            payload, problem = bytes(byte ^ 0x5A for byte in payload), "low data rate optimisation"
+            problem = "low data rate optimisation"
+        if problem:
+            payload = bytes(byte ^ 0x5A for byte in payload)
         bits = facts.IRQ_RX_DONE
         if what.crc and problem:
             bits |= facts.IRQ_CRC_ERROR

@@ -308,13 +308,15 @@ class Modem(LoraModem):
             self._timed_out()
 
     def received(self, frame: Frame, level: Level) -> str:
-        """`air.Receiver.received`: payload to the FIFO, RxDone; with the wrong optimisation the payload is garbled."""
-        what, problem, payload = frame.what, "", frame.what.payload
+        """`air.Receiver.received`: payload to the FIFO, RxDone; with the wrong optimisation, or wrecked, the payload is garbled."""
+        what, problem, payload = frame.what, frame.wrecked.get(self.name, ""), frame.what.payload
         self._locked = None
         if len(payload) > self.lora[facts.REG_MAX_PAYLOAD]:
             return "longer than the receiver's MaxPayloadLength"
         if what.optimised != bool(self.lora[facts.REG_MODEM3] & 8):
-            payload, problem = bytes(byte ^ 0x5A for byte in payload), "low data rate optimisation"
+            problem = "low data rate optimisation"
+        if problem:
+            payload = bytes(byte ^ 0x5A for byte in payload)
         for place, byte in enumerate(payload):
             self.fifo[self._rx_pointer + place & 255] = byte
         self.lora[facts.REG_FIFO_RX_CURRENT], self.lora[facts.REG_RX_BYTES] = self._rx_pointer, len(payload)
