@@ -9,6 +9,7 @@ EXIT_SETTINGS = 3
 EXIT_SPOOL = 4
 EXIT_BROKER = 5
 EXIT_INFLUXDB = 6
+EXIT_REGISTER = 7
 
 
 class VigieError(Exception):
@@ -49,3 +50,9 @@ class InfluxError(VigieError):
     """InfluxDB cannot be reached or refuses a token, an organisation or a bucket."""
 
     exit_code = EXIT_INFLUXDB
+
+
+class RegisterError(VigieError):
+    """The register cannot be opened, or cannot take what it was given."""
+
+    exit_code = EXIT_REGISTER

@@ -55,9 +55,9 @@ GATEWAY: dict[str, set[str]] = {
     "__init__": set(),
 }
 PURE_FIRMWARE = {"samples", "payload", "lorawan", "schedule", "keep"}
-PURE_GATEWAY = {"payload", "events", "decode", "points", "verdict", "rows", "city", "settings", "errors"}
-# Files of a pure room that touch the world all the same: where the record formats of keep/ meet memory and flash.
-TOUCHING = {"firmware/keep/rtc.py", "firmware/keep/flash.py"}
+PURE_GATEWAY = {"payload", "events", "decode", "points", "verdict", "rows", "register", "city", "settings", "errors"}
+# Files of a pure room that touch the world all the same: where the record formats of keep/ meet memory and flash, the register's file.
+TOUCHING = {"firmware/keep/rtc.py", "firmware/keep/flash.py", "gateway/vigie/register/store.py"}
 
 # Clocks, buses, sockets, files, random sources: what a pure room gets as an argument.
 IMPURE = {
