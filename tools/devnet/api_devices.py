@@ -7,12 +7,15 @@ from typing import Any
 
 import grpc
 from chirpstack_api.api import device_pb2 as api
+from chirpstack_api.api import device_profile_pb2 as profile_api
 from chirpstack_api.common import common_pb2 as common
 from google.protobuf.empty_pb2 import Empty
 
-from . import events
+from . import codec, events
+from .access import ApiError, Caller, allow, hex_id, uuid_id
+from .api_objects import unserved
 from .devnet import Devnet
-from .registry import ApiError, Caller, allow, hex_id, uuid_id
+from .listing import Wanted
 from .state import Session
 
 
@@ -77,12 +80,23 @@ class DeviceCalls:
         return self._changed()
 
     def list_(self, request: Any, caller: Caller) -> Any:
-        """List: of one application, by name."""
+        """List: of one application; a device profile and tags narrow it."""
+        unserved(request, "multicast_group_id")
         application = uuid_id(request.application_id)
+        where = {"application_id": application}
+        if request.device_profile_id:
+            where["device_profile_id"] = uuid_id(request.device_profile_id)
         allow(caller, self._registry.tenant_of("application", application), write=False)
-        count, page = self._registry.page(
-            "device", "application_id", application, request.search, request.limit, request.offset
+        wanted = Wanted(
+            where,
+            request.search,
+            request.limit,
+            request.offset,
+            request.order_by,
+            request.order_by_desc,
+            dict(request.tags),
         )
+        count, page = self._registry.page("device", wanted)
         result = []
         for stored in page:
             device = stored.message
@@ -140,7 +154,16 @@ class DeviceCalls:
             f_cnt_up=given.f_cnt_up,
             f_cnt_down=given.n_f_cnt_down,
         )
-        self._registry.set_session(dev_eui, session)
+        device = self._registry.get("device", dev_eui).message
+        profile = self._registry.get("device_profile", device.device_profile_id).message
+        if not profile.supports_otaa:  # where the device listens is the profile's; 0 is the region's
+            session.rx1_delay = profile.abp_rx1_delay or session.rx1_delay
+            session.rx1_dr_offset, session.rx2_dr = profile.abp_rx1_dr_offset, profile.abp_rx2_dr
+            session.rx2_frequency = profile.abp_rx2_freq or session.rx2_frequency
+        with self._devnet.store.transaction():
+            self._registry.set_session(dev_eui, session)
+            if profile.flush_queue_on_activate:
+                self._registry.flush_queue(dev_eui)
         return self._changed()
 
     def deactivate(self, request: Any, caller: Caller) -> Any:
@@ -174,15 +197,30 @@ class DeviceCalls:
         if not request.HasField("queue_item"):
             raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, "queue_item is missing")
         item = request.queue_item
-        if item.is_encrypted or item.HasField("object"):
-            raise ApiError(grpc.StatusCode.UNIMPLEMENTED, "devnet has no codec and takes plain `data` only")
+        if item.is_encrypted:
+            raise ApiError(grpc.StatusCode.UNIMPLEMENTED, "devnet encrypts downlinks itself and takes plain `data`")
         item.dev_eui = self._allowed(item.dev_eui, caller, write=True)
+        if item.HasField("object"):
+            item.f_port, item.data = self._encoded(item)
         with self._devnet.store.transaction():
             if request.flush_queue:
                 self._registry.flush_queue(item.dev_eui, keep_pending=True)
             item_id = self._registry.enqueue(item)
         self._devnet.changed()
         return api.EnqueueDeviceQueueItemResponse(id=item_id)
+
+    def _encoded(self, item: Any) -> tuple[int, bytes]:
+        """(fPort, bytes) that the profile's codec makes of a downlink's object; nothing without a codec, as in ChirpStack."""
+        device = self._registry.get("device", item.dev_eui).message
+        profile = self._registry.get("device_profile", device.device_profile_id).message
+        if profile.payload_codec_runtime != profile_api.JS:
+            return item.f_port, b""
+        try:
+            return codec.encode(
+                profile.payload_codec_script, item.object, item.f_port, self._devnet.now_ns(), device.variables
+            )
+        except codec.CodecError as e:
+            raise ApiError(grpc.StatusCode.INTERNAL, str(e)) from e
 
     def flush_queue(self, request: Any, caller: Caller) -> Any:
         """FlushQueue: all items, sent and unacknowledged ones too."""

@@ -1,25 +1,27 @@
 """The network server, sans-I/O: uplinks in, downlinks and events out. Everything follows from (seed, database, inputs, now).
 
 Behaviour is ChirpStack 4.20's (uplink/join.rs, uplink/data.rs, downlink/data.rs, downlink/tx_ack.rs) and is held against traffic
-recorded from one, except that: the downlink goes through the gateway with the best link margin instead of a random good one;
-ids come from a hash of the seed instead of a random source; an `ack` event comes before the `up` of its frame, as recorded.
+recorded from one, except that ids, and the choice among good gateways, come from a hash of the seed instead of a random source, and
+that an `ack` event comes before the `up` of its frame, as recorded.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
 
+from chirpstack_api.common import common_pb2 as common
 from chirpstack_api.integration import integration_pb2 as integration
-from google.protobuf.message import Message
+from google.protobuf import struct_pb2
 
-from . import asked, events, events_of, frame, mac, region, reply
+from . import asked, codec, events_of, frame, mac, region, reply
+from .collector import Collector
 from .events import Event
 from .exchange import (
     Answer,
     Downlink,
     DownlinkItem,
+    Reception,
     Uplink,
     Way,
     rx_time,
@@ -27,24 +29,14 @@ from .exchange import (
     uuid_text,
     windows,
 )
+from .gateways import Gateways
+from .outbox import Outbox, Sent
 from .region import Network
 from .state import Device, QueueItem, Session
 from .store import Store
 
 NET_ID = 0x000000
-_KEPT_DOWNLINKS = 1_000  # awaiting their TxAck; older ones are forgotten
 _WARNING, _ERROR = integration.LogLevel.WARNING, integration.LogLevel.ERROR
-
-
-class _Sent(NamedTuple):
-    """A downlink awaiting its TxAck. `ports`: by item, None for MAC commands only; `is_data`: no join-accept."""
-
-    downlink: Downlink
-    dev_eui: str
-    is_data: bool
-    f_cnt_down: int
-    ports: tuple[int | None, ...]
-    queue_item: QueueItem | None
 
 
 class Core:
@@ -57,13 +49,15 @@ class Core:
         entropy: Callable[[str, bytes], bytes] | None = None,
         network: Network | None = None,
     ) -> None:
-        """`entropy(purpose, input)` -> 32 bytes; by default a hash of the seed. Purposes: uplink, dev_addr, downlink."""
+        """`entropy(purpose, input)` -> 32 bytes; by default a hash of the seed. Purposes: uplink, dev_addr, gateway, downlink, location."""
         self.network = network or Network()  # may be changed at any time, as by a restart of ChirpStack
         self._store = store
         self._entropy = entropy or seeded_entropy(seed)
         self._devices: dict[str, Device] = {}
         self._by_addr: dict[int, list[str]] = {}
-        self._sent: dict[int, _Sent] = {}
+        self._outbox = Outbox(store)
+        self._collector = Collector()
+        self.gateways = Gateways(store)
         self._digest = hashlib.sha256()
         for (dev_eui,) in store.rows("SELECT dev_eui FROM device ORDER BY dev_eui"):
             self.reload(dev_eui)
@@ -106,7 +100,37 @@ class Core:
             raise ValueError(f"devnet: {dev_eui} has no session: it must join first")
         return device.session
 
+    def locate(self, dev_eui: str, place: common.Location, now_ns: int) -> Event:
+        """A `location` event. ChirpStack publishes one when a resolver has answered, and 4.20 comes without any; ValueError: no such device."""
+        device = self._devices.get(dev_eui)
+        if device is None:
+            raise ValueError(f"devnet: there is no device {dev_eui}")
+        draw = self._entropy("location", now_ns.to_bytes(8, "big") + place.SerializeToString(deterministic=True))
+        event = events_of.event(device, events_of.location(device, place, uuid_text(draw), now_ns))
+        self._record([event], now_ns)
+        return event
+
     # -- from the air
+
+    def reception(self, uplink: Uplink, now_ns: int) -> int | None:
+        """One gateway's copy of a frame, at its own time. Returns when `due` is to be called, None where that was said before."""
+        with self._store.lock:
+            return self._collector.add(uplink, now_ns)
+
+    @property
+    def next_due(self) -> int | None:
+        """The instant at which `due` has something to do."""
+        return self._collector.next_due
+
+    def due(self, now_ns: int) -> Answer:
+        """What the frames lead to whose de-duplication window has ended."""
+        out = Answer([], [])
+        with self._store.lock:
+            for uplink in self._collector.due(now_ns):
+                answer = self.uplink(uplink, now_ns)
+                out.events.extend(answer.events)
+                out.downlinks.extend(answer.downlinks)
+        return out
 
     def uplink(self, uplink: Uplink, now_ns: int) -> Answer:
         """One frame. A frame that is not for this network, of a disabled device or with a wrong MIC leads to nothing."""
@@ -130,27 +154,16 @@ class Core:
         return out
 
     def _transmitted(self, downlink_id: int, item_index: int | None, status: str, now_ns: int) -> list[Event]:
-        sent = self._sent.pop(downlink_id, None)
+        sent = self._outbox.sent.pop(downlink_id, None)
         device = self._devices.get(sent.dev_eui) if sent else None
         if sent is None or device is None or device.session is None or not sent.is_data:
             return []
-        out: list[Event] = []
         if item_index is None:
-            body = events.log(device.info, now_ns, _ERROR, integration.LogCode.DOWNLINK_GATEWAY, status, {})
-            out.append(self._event(device, body))
-        else:
-            with self._store.transaction():
-                device.session.f_cnt_down = max(device.session.f_cnt_down, sent.f_cnt_down + 1)
-                if sent.ports[item_index] and sent.queue_item is not None:
-                    same = (i for i in device.queue if i.id == sent.queue_item.id)  # the queue may have been read anew
-                    item = next(same, sent.queue_item)
-                    self._queue_item_sent(device, item)
-                    out.append(
-                        self._event(
-                            device, events_of.txack(device, sent.downlink, item_index, item, sent.f_cnt_down, now_ns)
-                        )
-                    )
-                self._store.save_radio(device)
+            return [events_of.log(device, now_ns, _ERROR, integration.LogCode.DOWNLINK_GATEWAY, status, {})]
+        with self._store.transaction():
+            device.session.f_cnt_down = max(device.session.f_cnt_down, sent.f_cnt_down + 1)
+            out = self._outbox.transmitted(device, sent, item_index, now_ns)
+            self._store.save_radio(device)
         return out
 
     # -- OTAA
@@ -160,14 +173,18 @@ class Core:
         if device is None or device.disabled or not device.profile.supports_otaa or device.app_key is None:
             return Answer([], [])
         context = {"deduplication_id": self._deduplication_id(uplink, now_ns)}
+        heard = self._heard_for(device, uplink)
+        if not heard:
+            return Answer([], [])
+        uplink = uplink._replace(receptions=heard)
         if frame.cmac4(device.app_key, request.signed) != request.mic:
             text = "MIC of join-request is invalid, make sure keys are correct"
-            return Answer([self._log(device, now_ns, _ERROR, integration.LogCode.UPLINK_MIC, text, context)], [])
+            return Answer([events_of.log(device, now_ns, _ERROR, integration.LogCode.UPLINK_MIC, text, context)], [])
         used = (request.join_eui, request.dev_nonce)
         if used in device.nonces:
             context |= {"join_eui": request.join_eui, "dev_nonce": str(request.dev_nonce)}
             text = "DevNonce has already been used"
-            return Answer([self._log(device, now_ns, _ERROR, integration.LogCode.OTAA, text, context)], [])
+            return Answer([events_of.log(device, now_ns, _ERROR, integration.LogCode.OTAA, text, context)], [])
         nonce_bytes = request.dev_nonce.to_bytes(2, "little")
         draw = self._entropy(
             "dev_addr", bytes.fromhex(request.dev_eui) + nonce_bytes + device.join_nonce.to_bytes(3, "little")
@@ -189,21 +206,18 @@ class Core:
             device.join_nonce += 1
             if device.session:
                 self._unlist(device.session.dev_addr, device.dev_eui)
-            self._sent = {
-                i: s for i, s in self._sent.items() if s.dev_eui != device.dev_eui
-            }  # TxAcks of the old session
+            self._outbox.forget(device.dev_eui)
             device.session = mac.joined(Session(dev_addr, *keys), self.network)
             self._by_addr.setdefault(dev_addr, []).append(device.dev_eui)
             if device.profile.flush_queue_on_activate:
-                for item in device.queue:
-                    self._store.delete_item(item.id)
-                device.queue = []
+                self._outbox.empty(device)
             self._store.save_radio(device)
         rx2 = Way(region.RX2_FREQUENCY_HZ, region.RX2_DR, region.JOIN_DELAY_S + 1)
         items = windows((Way(uplink.freq_hz, dr, region.JOIN_DELAY_S), rx2), (phy, phy))
-        downlink = self._send(device, uplink, items, now_ns, None)
         joined = events_of.join(device, dev_addr, context["deduplication_id"], rx_time(uplink, now_ns))
-        return Answer([self._event(device, joined)], [downlink])
+        sender = self._sender(device, uplink, now_ns)
+        downlinks = [self._send(device, sender, items, now_ns, None)] if sender else []
+        return Answer([events_of.event(device, joined)], downlinks)
 
     # -- data
 
@@ -213,6 +227,10 @@ class Core:
             return Answer([], [])
         device, session, f_cnt = found
         deduplication_id = self._deduplication_id(uplink, now_ns)
+        counted = self._heard_for(device, uplink)
+        if not counted:
+            return Answer([], [])
+        uplink = uplink._replace(receptions=counted)
         time_ns = rx_time(uplink, now_ns)
         if f_cnt < session.f_cnt_up and not device.skip_fcnt_check:
             code, text = integration.LogCode.UPLINK_F_CNT_RESET, "Frame-counter reset or rollover detected"
@@ -220,13 +238,13 @@ class Core:
                 code = integration.LogCode.UPLINK_F_CNT_RETRANSMISSION
                 text = "Uplink was flagged as re-transmission / frame-counter did not increment"
             context = {"f_cnt_up": str(f_cnt), "deduplication_id": deduplication_id}
-            return Answer([self._log(device, time_ns, _WARNING, code, text, context)], [])
+            return Answer([events_of.log(device, time_ns, _WARNING, code, text, context)], [])
         snrs = [r.snr_db for r in uplink.receptions]
         key = session.app_s_key if up.port else session.nwk_s_key
         plain = frame.crypt_payload(key, frame.UP, up.dev_addr, f_cnt, up.payload)
         out: list[Event] = []
         with self._store.transaction():
-            self._heard(device, session, up, dr, now_ns)
+            self._seen(device, session, up, dr, now_ns)
             replies, heard, forced = [], set[int](), bool(up.f_ctrl & frame.ADR_ACK_REQ)
             for commands in (up.f_opts, plain if up.port == 0 else b""):
                 if commands:
@@ -239,11 +257,11 @@ class Core:
             mac.remember(session, f_cnt, max(snrs))
             session.f_cnt_up = f_cnt + 1
             if up.f_ctrl & frame.ACK:
-                out += self._acknowledged(device, deduplication_id, time_ns)
+                out += self._outbox.acknowledged(device, deduplication_id, time_ns)
             data = plain if up.port else b""
-            out.append(
-                self._event(device, events_of.uplink(device, up, uplink, dr, f_cnt, data, deduplication_id, time_ns))
-            )
+            made = self._decoded(device, up.port or 0, data, deduplication_id, time_ns, now_ns, out)
+            body = events_of.uplink(device, up, uplink, dr, f_cnt, data, made, self.gateways, deduplication_id, time_ns)
+            out.append(events_of.event(device, body))
             downlinks = self._respond(
                 device, session, up, uplink, dr, replies, heard, deduplication_id, now_ns, out, forced=forced
             )
@@ -265,7 +283,7 @@ class Core:
                     return device, session, f_cnt
         return None
 
-    def _heard(self, device: Device, session: Session, up: frame.DataUplink, dr: int, now_ns: int) -> None:
+    def _seen(self, device: Device, session: Session, up: frame.DataUplink, dr: int, now_ns: int) -> None:
         device.last_seen_ns = now_ns
         session.adr = bool(up.f_ctrl & frame.ADR)
         if session.dr != dr:  # the device changed its data rate and, perhaps, its power
@@ -280,14 +298,27 @@ class Core:
             return []
         device.battery, raw = blocks[asked.DEV_STATUS][0]
         device.margin = (raw & 0x3F ^ 0x20) - 0x20  # six bits, signed
-        return [self._event(device, events_of.status(device, deduplication_id, time_ns))]
+        return [events_of.event(device, events_of.status(device, deduplication_id, time_ns))]
 
-    def _acknowledged(self, device: Device, deduplication_id: str, time_ns: int) -> list[Event]:
-        item = next((i for i in device.queue if i.pending), None)
-        if item is None:
-            return []
-        self._drop(device, item)
-        return [self._ack_event(device, item, deduplication_id, time_ns, acknowledged=True)]
+    def _decoded(
+        self,
+        device: Device,
+        f_port: int,
+        data: bytes,
+        deduplication_id: str,
+        time_ns: int,
+        now_ns: int,
+        out: list[Event],
+    ) -> struct_pb2.Struct | None:
+        """What the profile's codec makes of a payload; where it fails, `out` gets the event that says how."""
+        if not device.profile.codec:
+            return None
+        try:
+            return codec.decode(device.profile.codec, data, f_port, time_ns, device.variables)
+        except codec.CodecError as e:
+            code, context = integration.LogCode.UPLINK_CODEC, {"deduplication_id": deduplication_id}
+            out.append(events_of.log(device, now_ns, _ERROR, code, str(e), context))
+            return None
 
     # -- the answer
 
@@ -306,8 +337,11 @@ class Core:
         *,
         forced: bool,
     ) -> list[Downlink]:
+        sender = self._sender(device, uplink, now_ns)
+        if sender is None:
+            return []
         ways = reply.ways(session, uplink, dr)
-        item = self._next_item(device, region.MAX_PAYLOAD[ways[0].dr], deduplication_id, now_ns, out)
+        item = self._outbox.next_item(device, region.MAX_PAYLOAD[ways[0].dr], deduplication_id, now_ns, out)
         due = asked.due(session, heard)
         own = [] if due else mac.requests(session, device.profile, self.network, dr, uplink.spreading_factor, now_ns)
         blocks = replies + due + own
@@ -321,71 +355,33 @@ class Core:
             item.f_cnt_down = session.f_cnt_down
             self._store.save_item(item)
         sent = (session.f_cnt_down, made.ports, item)
-        return [self._send(device, uplink, windows(ways, made.phys), now_ns, sent)]
+        return [self._send(device, sender, windows(ways, made.phys), now_ns, sent)]
 
-    def _next_item(
-        self, device: Device, room: int, deduplication_id: str, now_ns: int, out: list[Event]
-    ) -> QueueItem | None:
-        """The first item that can go; those before it are dropped with the event that says why."""
-        while device.queue:
-            item = device.queue[0]
-            context = {"queue_item_id": item.id}
-            if item.pending:  # sent confirmed, and this uplink does not acknowledge it: one attempt only
-                out.append(self._ack_event(device, item, deduplication_id, now_ns, acknowledged=False))
-            elif item.expires_ns is not None and item.expires_ns < now_ns:
-                text = "Device queue-item discarded because it has expired"
-                out.append(self._log(device, now_ns, _ERROR, integration.LogCode.EXPIRED, text, context))
-            elif len(item.data) > room:
-                text = "Device queue-item discarded because it exceeds the max. payload size"
-                context |= {"item_size": str(len(item.data)), "max_payload_size": str(room)}
-                out.append(self._log(device, now_ns, _ERROR, integration.LogCode.DOWNLINK_PAYLOAD_SIZE, text, context))
-            else:
-                return item
-            self._drop(device, item)
-        return None
+    def _heard_for(self, device: Device, uplink: Uplink) -> tuple[Reception, ...]:
+        unknown = self.network.allow_unknown_gateways
+        return self.gateways.heard(uplink.receptions, device.info.tenant_id, unknown=unknown)
+
+    def _sender(self, device: Device, uplink: Uplink, now_ns: int) -> Reception | None:
+        draw = self._entropy("gateway", now_ns.to_bytes(8, "big") + uplink.phy)
+        chance = int.from_bytes(draw[:4], "big")
+        return self.gateways.sender(uplink.receptions, device.info.tenant_id, uplink.spreading_factor, chance)
 
     def _send(
         self,
         device: Device,
-        uplink: Uplink,
+        sender: Reception,
         items: tuple[DownlinkItem, ...],
         now_ns: int,
         data: tuple[int, tuple[int | None, ...], QueueItem | None] | None,
     ) -> Downlink:
         """`data`: (FCntDown, ports by item, queue item), None for a join-accept."""
-        best = max(uplink.receptions, key=lambda r: (r.snr_db, r.rssi_dbm))
         draw = self._entropy("downlink", now_ns.to_bytes(8, "big") + items[0].phy)
-        downlink = Downlink(int.from_bytes(draw[:4], "big"), best.gateway_id, items, best.context)
+        downlink = Downlink(int.from_bytes(draw[:4], "big"), sender.gateway_id, items, sender.context)
         f_cnt_down, ports, item = data or (0, (), None)
-        self._sent[downlink.downlink_id] = _Sent(downlink, device.dev_eui, data is not None, f_cnt_down, ports, item)
-        if len(self._sent) > _KEPT_DOWNLINKS:
-            del self._sent[next(iter(self._sent))]
+        self._outbox.hand_out(Sent(downlink, device.dev_eui, data is not None, f_cnt_down, ports, item))
         return downlink
 
-    def _queue_item_sent(self, device: Device, item: QueueItem) -> None:
-        if item.confirmed:
-            item.pending = True
-            self._store.save_item(item)
-        else:
-            self._drop(device, item)
-
-    def _drop(self, device: Device, item: QueueItem) -> None:
-        device.queue = [i for i in device.queue if i.id != item.id]
-        self._store.delete_item(item.id)
-
     # -- events
-
-    def _ack_event(
-        self, device: Device, item: QueueItem, deduplication_id: str, time_ns: int, *, acknowledged: bool
-    ) -> Event:
-        body = events_of.ack(device, item, deduplication_id, time_ns, acknowledged=acknowledged)
-        return self._event(device, body)
-
-    def _log(self, device: Device, time_ns: int, level: int, code: int, text: str, context: dict[str, str]) -> Event:
-        return self._event(device, events.log(device.info, time_ns, level, code, text, context))
-
-    def _event(self, device: Device, body: Message) -> Event:
-        return events.event(device.application_id, device.dev_eui, body)
 
     def _record(self, happened: list[Event], now_ns: int) -> None:
         for event in happened:

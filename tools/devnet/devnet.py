@@ -7,6 +7,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
+from chirpstack_api.common import common_pb2 as common
+from chirpstack_api.gw import gw_pb2 as gw
+
 from .core import Core
 from .events import Event
 from .exchange import Answer, Uplink, seeded_entropy
@@ -39,13 +42,14 @@ class Devnet:
         entropy: Callable[[str, bytes], bytes] | None = None,
         network: Network | None = None,
     ) -> None:
-        """`path`: the SQLite file; `now_ns`: for created_at and updated_at of the API's objects only."""
+        """`path`: the SQLite file; `now_ns`: for what the API says of times (created_at, a gateway's state) only."""
         draw = entropy or seeded_entropy(seed)
         self.store = Store(path)
         self.registry = Registry(self.store, draw, now_ns)
         self.core = Core(self.store, seed, draw, network)
         self.publisher = publisher
         self.paced = paced
+        self.now_ns = now_ns
         self.apply_pending()  # what was accepted before a stop
 
     def apply_pending(self) -> list[str]:
@@ -55,7 +59,9 @@ class Devnet:
                 pending = self.store.take_handover()
                 for dev_eui, kind, body in pending:
                     self.store.apply(dev_eui, kind, body)
-            touched = sorted({dev_eui for dev_eui, _, _ in pending})
+            if any(kind == "gateway" for _, kind, _ in pending):
+                self.core.gateways.reload()
+            touched = sorted({dev_eui for dev_eui, kind, _ in pending if kind != "gateway"})
             for dev_eui in touched:
                 self.core.reload(dev_eui)
         return touched
@@ -70,6 +76,27 @@ class Devnet:
         answer = self.core.uplink(uplink, now_ns)
         self._publish(answer.events)
         return answer
+
+    def reception(self, uplink: Uplink, now_ns: int) -> int | None:
+        """`Core.reception`."""
+        return self.core.reception(uplink, now_ns)
+
+    def due(self, now_ns: int) -> Answer:
+        """`Core.due`, its events published."""
+        answer = self.core.due(now_ns)
+        self._publish(answer.events)
+        return answer
+
+    def locate(self, dev_eui: str, place: common.Location, now_ns: int) -> Event:
+        """`Core.locate`, its event published."""
+        event = self.core.locate(dev_eui, place, now_ns)
+        self._publish([event])
+        return event
+
+    def stats(self, stats: gw.GatewayStats, now_ns: int) -> None:
+        """What a LoRa gateway tells of itself every 30 s or so: it is alive, and perhaps its place. An unknown gateway's is ignored."""
+        self.registry.gateway_stats(stats, now_ns)
+        self.changed()
 
     def transmitted(self, downlink_id: int, item_index: int | None, status: str, now_ns: int) -> list[Event]:
         """`Core.transmitted`, its events published."""

@@ -31,6 +31,7 @@ KINDS: dict[type, str] = {
     integration.TxAckEvent: "txack",
     integration.StatusEvent: "status",
     integration.LogEvent: "log",
+    integration.LocationEvent: "location",
 }
 
 
@@ -105,7 +106,7 @@ def _message(message: Message) -> Any:
             f"{message.seconds}s" if not message.nanos else f"{message.seconds}.{message.nanos:09d}".rstrip("0") + "s"
         )
     if isinstance(message, struct_pb2.Struct):
-        return {key: _struct_value(value) for key, value in message.fields.items()}
+        return {key: struct_value(value) for key, value in message.fields.items()}
     out: dict[str, Any] = {}
     for descriptor, name, always in _fields(message.DESCRIPTOR):
         value = getattr(message, descriptor.name)
@@ -135,12 +136,13 @@ def _value(descriptor: FieldDescriptor, value: Any) -> Any:
     return value
 
 
-def _struct_value(value: struct_pb2.Value) -> Any:
+def struct_value(value: struct_pb2.Value) -> Any:
+    """The value as JSON has it: numbers are floats, a value of no kind is null."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         return _message(value.struct_value)
     if kind == "list_value":
-        return [_struct_value(v) for v in value.list_value.values]
+        return [struct_value(v) for v in value.list_value.values]
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 

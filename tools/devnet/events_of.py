@@ -1,14 +1,29 @@
-"""The bodies of events, from the facts of one exchange."""
+"""Events, from the facts of one exchange."""
 
 from __future__ import annotations
 
+from chirpstack_api.common import common_pb2 as common
 from chirpstack_api.gw import gw_pb2 as gw
 from chirpstack_api.integration import integration_pb2 as integration
+from google.protobuf import struct_pb2
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from . import events, frame, region
-from .exchange import Downlink, Uplink
+from .events import Event
+from .exchange import Downlink, Reception, Uplink
+from .gateways import Gateways
 from .state import Device, QueueItem
+
+
+def event(device: Device, body: Message) -> Event:
+    """The event of a body that is this device's."""
+    return events.event(device.application_id, device.dev_eui, body)
+
+
+def log(device: Device, time_ns: int, level: int, code: int, text: str, context: dict[str, str]) -> Event:
+    """A log event; `level` and `code` are values of LogLevel and LogCode."""
+    return event(device, events.log(device.info, time_ns, level, code, text, context))
 
 
 def uplink(
@@ -18,10 +33,12 @@ def uplink(
     dr: int,
     f_cnt: int,
     data: bytes,
+    object_: struct_pb2.Struct | None,
+    gateways: Gateways,
     deduplication_id: str,
     time_ns: int,
 ) -> integration.UplinkEvent:
-    """A data uplink that was taken; `data` is plain, `f_cnt` whole."""
+    """A data uplink that was taken; `data` is plain, `f_cnt` whole, `object_` what the profile's codec made of them."""
     body = integration.UplinkEvent(
         deduplication_id=deduplication_id,
         time=events.timestamp(time_ns),
@@ -38,20 +55,26 @@ def uplink(
         ),
         region_config_id=region.REGION_CONFIG_ID,
     )
+    if object_ is not None:
+        body.object.CopyFrom(object_)
     for reception in uplink.receptions:
-        stamp = uplink.time_ns if reception.time_ns is None else reception.time_ns
-        rx = body.rx_info.add(
-            gateway_id=reception.gateway_id,
-            uplink_id=reception.uplink_id,
-            gw_time=events.timestamp(stamp),
-            ns_time=events.timestamp(stamp if reception.server_ns is None else reception.server_ns),
-            rssi=reception.rssi_dbm,
-            snr=reception.snr_db,
-            context=reception.context,
-            crc_status=gw.CRCStatus.CRC_OK,
-        )
-        rx.location.SetInParent()  # ChirpStack always has one, empty where the gateway has no place
+        rx = body.rx_info.add()
+        _received(rx, reception, uplink.time_ns)
+        location = gateways.location(reception)
+        if location is not None:  # a registered gateway always has one, empty where it has no place
+            rx.location.CopyFrom(location)
     return body
+
+
+def _received(rx: gw.UplinkRxInfo, reception: Reception, end_ns: int) -> None:
+    stamp = end_ns if reception.time_ns is None else reception.time_ns
+    if reception.rx_info is not None:
+        rx.CopyFrom(reception.rx_info)
+    else:
+        rx.gateway_id, rx.uplink_id, rx.context = reception.gateway_id, reception.uplink_id, reception.context
+        rx.rssi, rx.snr, rx.crc_status = reception.rssi_dbm, reception.snr_db, gw.CRCStatus.CRC_OK
+        rx.gw_time.CopyFrom(events.timestamp(stamp))
+    rx.ns_time.CopyFrom(events.timestamp(stamp if reception.server_ns is None else reception.server_ns))
 
 
 def join(device: Device, dev_addr: int, deduplication_id: str, time_ns: int) -> integration.JoinEvent:
@@ -112,4 +135,14 @@ def status(device: Device, deduplication_id: str, time_ns: int) -> integration.S
         external_power_source=battery == 0,
         battery_level_unavailable=battery == 255,
         battery_level=battery / 254 * 100 if battery < 255 else 0,
+    )
+
+
+def location(device: Device, place: common.Location, deduplication_id: str, time_ns: int) -> integration.LocationEvent:
+    """A position of the device that somebody has resolved."""
+    return integration.LocationEvent(
+        deduplication_id=deduplication_id,
+        time=events.timestamp(time_ns),
+        device_info=device.info,
+        location=place,
     )

@@ -15,6 +15,7 @@ from .asked import (
     RX_PARAM_SETUP,
     RX_TIMING_SETUP,
 )
+from .exchange import GPS_EPOCH_NS, LEAP_SECONDS
 from .region import Network
 from .state import Profile, Session
 
@@ -22,7 +23,6 @@ _LENGTHS = {0x02: 0, 0x03: 1, 0x04: 0, 0x05: 1, 0x06: 2, 0x07: 1, 0x08: 0, 0x09:
 _REFUSALS_ALLOWED = 1  # ChirpStack's max_mac_command_error_count
 _CHANNELS_AT_ONCE = 3
 _DAY_NS = 86_400_000_000_000
-_GPS_EPOCH_NS, _LEAP_SECONDS = 315_964_800_000_000_000, 18  # 1980-01-06; GPS is ahead of UTC since 2017
 
 
 def joined(session: Session, network: Network) -> Session:
@@ -67,7 +67,7 @@ def answers(
             margin = max(max(snrs) - region.REQUIRED_SNR_DB[sf], 0.0)
             out.append(bytes([LINK_CHECK, min(int(margin), 254), len(snrs)]))
         elif cid == DEVICE_TIME:
-            gps = time_ns - _GPS_EPOCH_NS + _LEAP_SECONDS * 1_000_000_000
+            gps = time_ns - GPS_EPOCH_NS + LEAP_SECONDS * 1_000_000_000
             fraction = gps % 1_000_000_000 * 256 // 1_000_000_000
             out.append(bytes([DEVICE_TIME]) + (gps // 1_000_000_000).to_bytes(4, "little") + bytes([fraction]))
         elif request is not None:  # a sticky answer that comes again finds none

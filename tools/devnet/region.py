@@ -25,7 +25,8 @@ class Network(NamedTuple):
 
     Where a device has others, RXParamSetupReq and RXTimingSetupReq tell it again.
     `rx1_delay`: seconds, 0 means 1. `rx2_frequency` (Hz) is in no join-accept. `cf_list`: b"" or 16 bytes of any type; ChirpStack makes
-    it from its extra channels.
+    it from its extra channels. `allow_unknown_gateways`: frames count though their gateway is not registered; ChirpStack's own default
+    is False.
     """
 
     rx1_delay: int = RX1_DELAY_S
@@ -33,6 +34,7 @@ class Network(NamedTuple):
     rx2_dr: int = RX2_DR
     rx2_frequency: int = RX2_FREQUENCY_HZ
     cf_list: bytes = CF_LIST
+    allow_unknown_gateways: bool = True
 
 
 def listed(cf_list: bytes) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""What ChirpStack's API stores: tenants, applications, profiles, gateways, devices, keys, queue, API keys.
+"""What ChirpStack's API stores: tenants, applications, profiles, gateways, devices, keys, queue.
 
 Takes and gives `chirpstack_api.api` messages. Errors carry ChirpStack's gRPC code and text (recorded: grpc-answers.json); those of
 SQLite are handed on as ChirpStack does with its SQLite build. A change that the radio side sees is put on the hand-over list in
@@ -7,22 +7,22 @@ the same transaction; it takes effect when `Devnet.apply_pending` runs.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import secrets
 import sqlite3
-import uuid
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import grpc
 from chirpstack_api.api import application_pb2, device_pb2, device_profile_pb2, gateway_pb2, tenant_pb2
+from chirpstack_api.common import common_pb2 as common
+from chirpstack_api.gw import gw_pb2 as gw
 
-from . import events
+from . import events, listing
+from .access import Access, ApiError, hex_id, not_found
 from .exchange import uuid_text
+from .listing import Wanted
 from .state import Session
 from .store import Store
 
@@ -34,23 +34,6 @@ MESSAGES: dict[str, Any] = {
     "device": device_pb2.Device,
 }
 _KEY = {"tenant": "id", "application": "id", "device_profile": "id", "gateway": "gateway_id", "device": "dev_eui"}
-ADMIN, ADMIN_PASSWORD = "admin", "admin"  # ChirpStack's first user; devnet has no other
-
-
-class ApiError(Exception):
-    """A refusal: gRPC code and ChirpStack's text."""
-
-    def __init__(self, code: grpc.StatusCode, text: str) -> None:
-        super().__init__(text)
-        self.code, self.text = code, text
-
-
-class Caller(NamedTuple):
-    """Who calls: the admin user or an API key. `tenant_id` is empty for an admin key."""
-
-    is_admin: bool
-    tenant_id: str
-    is_read_only: bool
 
 
 class Stored(NamedTuple):
@@ -61,38 +44,24 @@ class Stored(NamedTuple):
     updated_ns: int
 
 
-def not_found(key: str) -> ApiError:
-    """ChirpStack's NOT_FOUND."""
-    return ApiError(grpc.StatusCode.NOT_FOUND, f"Object does not exist (id: {key})")
+def stored_place(place: common.Location) -> common.Location:
+    """Of a gateway's place what ChirpStack stores: degrees, and the altitude in single precision."""
+    (altitude,) = struct.unpack("<f", struct.pack("<f", place.altitude))
+    return common.Location(latitude=place.latitude, longitude=place.longitude, altitude=altitude)
 
 
-def hex_id(text: str, size: int = 8) -> str:
-    """An EUI (8 bytes) or key (16) in lower case; ChirpStack's text for every fault is about the length."""
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raw = b""
-    if len(raw) != size or len(text) != 2 * size:
-        raise ApiError(grpc.StatusCode.INTERNAL, "Invalid string length")
-    return raw.hex()
-
-
-def uuid_id(text: str) -> str:
-    """A UUID in canonical form; errors in the words of Rust's `uuid` crate."""
-    bare = text.replace("-", "").lower()
-    wrong = next((i for i, c in enumerate(text) if c not in "0123456789abcdefABCDEF-"), None)
-    if wrong is not None:
-        raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, f"invalid character: found `{text[wrong]}` at {wrong}")
-    if len(bare) != 32:
-        raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, f"invalid length: found {len(text)}")
-    return str(uuid.UUID(bare))
-
-
-def allow(caller: Caller, tenant_id: str, *, write: bool) -> None:
-    """An admin may do all, a tenant's key what is its tenant's, a read-only key read; ChirpStack refuses without a text."""
-    ours = caller.is_admin or (tenant_id and caller.tenant_id == tenant_id)
-    if not ours or (write and caller.is_read_only):
-        raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "")
+def _check(kind: str, message: Any) -> None:
+    """What ChirpStack validates before it stores; a device may be without a name."""
+    text = ""
+    if kind != "device" and not message.name:
+        text = "name is not set"
+    elif kind == "device_profile" and message.rx1_delay > 15:
+        text = "RX1 Delay must be between 0 - 15"
+    elif kind == "gateway" and not message.downlink_priority:
+        text = "downlink_priority must be > 0"
+    if text:
+        twice = "Validation error: " if kind == "device_profile" else ""
+        raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, f"{twice}Validation error: {text}")
 
 
 class Registry:
@@ -100,9 +69,7 @@ class Registry:
 
     def __init__(self, store: Store, entropy: Callable[[str, bytes], bytes], now_ns: Callable[[], int]) -> None:
         self._store, self._entropy, self._now_ns = store, entropy, now_ns
-        with store.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
-        self._secret: bytes = store.rows("SELECT value FROM secret")[0][0]
+        self.access = Access(store, self._new_id, now_ns)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -119,6 +86,7 @@ class Registry:
 
     def create(self, kind: str, message: Any) -> str:
         """Stores a new object and returns its key; ids of tenants, applications and profiles are made here."""
+        _check(kind, message)
         with self._writing() as db:
             stored = MESSAGES[kind]()
             stored.CopyFrom(message)
@@ -126,11 +94,8 @@ class Registry:
             if key_name == "id":
                 stored.id = self._new_id(kind)
             key = str(getattr(stored, key_name))
-            if (
-                kind == "device"
-                and not db.execute("SELECT 1 FROM application WHERE id = ?", (message.application_id,)).fetchall()
-            ):
-                raise ApiError(grpc.StatusCode.INTERNAL, "Record not found")
+            if kind in ("device", "gateway"):
+                self._within_limits(kind, message)
             columns = self._columns(kind, stored)
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             now = self._now_ns()
@@ -140,10 +105,13 @@ class Registry:
             )
             if kind == "device":
                 self._store.hand_over(key)
+            elif kind == "gateway":
+                self._store.hand_over(key, "gateway")
         return key
 
     def update(self, kind: str, message: Any) -> None:
         """Replaces an object."""
+        _check(kind, message)
         key = str(getattr(message, _KEY[kind]))
         with self._writing() as db:
             columns = self._columns(kind, message)
@@ -154,7 +122,10 @@ class Registry:
             )
             if not found.rowcount:
                 raise not_found(key)
-            self._touched(kind, key)
+            for (dev_eui,) in self._devices_of(kind, key):
+                self._store.hand_over(dev_eui)
+            if kind in ("gateway", "tenant"):  # a tenant says for whom its gateways work
+                self._store.hand_over(key, "gateway")
 
     def delete(self, kind: str, key: str) -> None:
         """Removes an object and what hangs on it."""
@@ -164,6 +135,8 @@ class Registry:
                 raise not_found(key)
             for dev_eui in gone:
                 self._store.hand_over(dev_eui, "delete")
+            if kind in ("gateway", "tenant"):
+                self._store.hand_over(key, "gateway")
 
     def get(self, kind: str, key: str) -> Stored:
         """One object."""
@@ -175,24 +148,55 @@ class Registry:
             raise not_found(key)
         return Stored(MESSAGES[kind].FromString(rows[0][0]), *rows[0][1:])
 
-    def page(self, kind: str, where: str, value: str, search: str, limit: int, offset: int) -> tuple[int, list[Stored]]:
-        """(number in all, one page by name) of the objects whose column `where` has `value` (all, if `where` is empty)."""
-        condition = f"{where} = ?" if where else "? = ''"
-        sql = f"FROM {kind} WHERE {condition} AND name LIKE ?"
-        values = (value, f"%{search}%")
-        count = self._store.rows(f"SELECT count(*) {sql}", *values)[0][0]
-        rows = self._store.rows(
-            f"SELECT message, created_ns, updated_ns {sql} ORDER BY name, {_KEY[kind]} LIMIT ? OFFSET ?",
-            *values,
-            limit,
-            offset,
-        )
-        return int(count), [Stored(MESSAGES[kind].FromString(m), c, u) for m, c, u in rows]
+    def page(self, kind: str, wanted: Wanted) -> tuple[int, list[Stored]]:
+        """(number in all, one page) of a kind of objects."""
+        count, rows = listing.page(self._store, kind, wanted)
+        return count, [Stored(MESSAGES[kind].FromString(m), c, u) for m, c, u in rows]
+
+    def gateway_stats(self, stats: gw.GatewayStats, now_ns: int) -> None:
+        """A registered gateway is alive; where it says where it is, this replaces what was registered (uplink/stats.rs)."""
+        key, place = stats.gateway_id.lower(), stats.location
+        with self._writing() as db:
+            if not db.execute("SELECT 1 FROM gateway WHERE gateway_id = ?", (key,)).fetchall():
+                return
+            properties = json.dumps(dict(stats.metadata), sort_keys=True)
+            db.execute("INSERT OR REPLACE INTO gateway_stats VALUES (?, ?, ?)", (key, now_ns, properties))
+            if place.latitude or place.longitude or place.altitude:
+                gateway = self.get("gateway", key).message
+                gateway.location.CopyFrom(stored_place(place))
+                db.execute("UPDATE gateway SET message = ? WHERE gateway_id = ?", (gateway.SerializeToString(), key))
+                self._store.hand_over(key, "gateway")
+
+    def gateway_seen(self, gateway_id: str) -> tuple[int | None, dict[str, str]]:
+        """(when a gateway's stats came last, ns; the metadata in them), (None, {}) until some have come."""
+        sql = "SELECT last_seen_ns, properties FROM gateway_stats WHERE gateway_id = ?"
+        rows = self._store.rows(sql, gateway_id)
+        return (rows[0][0], json.loads(rows[0][1])) if rows else (None, {})
+
+    def _within_limits(self, kind: str, message: Any) -> None:
+        """What the tenant may have."""
+        if kind == "device":
+            found = self._store.rows("SELECT tenant_id FROM application WHERE id = ?", message.application_id)
+            if not found:
+                raise ApiError(grpc.StatusCode.INTERNAL, "Record not found")
+            sql = "SELECT count(*) FROM device d JOIN application a ON a.id = d.application_id WHERE a.tenant_id = ?"
+            tenant_id = found[0][0]
+        else:
+            sql, tenant_id = "SELECT count(*) FROM gateway WHERE tenant_id = ?", message.tenant_id
+        tenant, count = self.get("tenant", tenant_id).message, self._store.rows(sql, tenant_id)[0][0]
+        if kind == "gateway" and not tenant.can_have_gateways:
+            raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, "Not allowed (Tenant can not have gateways)")
+        limit = getattr(tenant, f"max_{kind}_count")
+        if limit and count >= limit:
+            raise ApiError(grpc.StatusCode.INVALID_ARGUMENT, f"Not allowed (Max number of {kind}s exceeded for tenant)")
 
     def _columns(self, kind: str, message: Any) -> dict[str, str]:
         names = {"tenant": ("id", "name"), "device": ("dev_eui", "application_id", "device_profile_id", "name")}
         chosen = names.get(kind, (_KEY[kind], "tenant_id", "name"))
-        return {name: str(getattr(message, name)) for name in chosen}
+        columns = {name: str(getattr(message, name)) for name in chosen}
+        if kind == "device":
+            columns["tags"] = json.dumps(dict(message.tags))
+        return columns
 
     def _devices_of(self, kind: str, key: str) -> list[tuple[Any, ...]]:
         where = {
@@ -205,10 +209,6 @@ class Registry:
             return []
         sql = f"SELECT d.dev_eui FROM device d JOIN application a ON a.id = d.application_id WHERE {where}"  # noqa: S608
         return self._store.rows(sql, key)
-
-    def _touched(self, kind: str, key: str) -> None:
-        for (dev_eui,) in self._devices_of(kind, key):
-            self._store.hand_over(dev_eui)
 
     # -- keys and session of a device
 
@@ -322,57 +322,6 @@ class Registry:
             db.execute(f"UPDATE device_queue_item SET flushed = 1 WHERE dev_eui = ?{condition}", (dev_eui,))  # noqa: S608
             self._store.hand_over(dev_eui, "queue")
 
-    # -- who may do what
-
-    def login(self, email: str, password: str) -> str:
-        """A token for the admin user."""
-        if email != ADMIN or password != ADMIN_PASSWORD:
-            raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "Invalid username or password")
-        return self._token({"typ": "user", "sub": ADMIN})
-
-    def create_api_key(self, name: str, tenant_id: str, *, is_admin: bool, is_read_only: bool) -> tuple[str, str]:
-        """(id, token) of a new key; tenant_id is empty for an admin key."""
-        with self._writing() as db:
-            if not is_admin:
-                self.get("tenant", tenant_id)
-            key_id = self._new_id("api_key")
-            values = (key_id, name, "" if is_admin else tenant_id, is_admin, is_read_only, self._now_ns())
-            db.execute("INSERT INTO api_key VALUES (?, ?, ?, ?, ?, ?)", values)
-        return key_id, self._token({"typ": "key", "sub": key_id})
-
-    def api_keys(self, tenant_id: str, *, is_admin: bool) -> list[tuple[str, str, str, bool, bool]]:
-        """(id, name, tenant id, is admin, is read-only) of the admin keys or of a tenant's."""
-        rows = self._store.rows(
-            "SELECT id, name, tenant_id, is_admin, is_read_only FROM api_key WHERE is_admin = ? AND tenant_id = ? ORDER BY name, id",
-            is_admin,
-            "" if is_admin else tenant_id,
-        )
-        return [(i, n, t, bool(a), bool(r)) for i, n, t, a, r in rows]
-
-    def delete_api_key(self, key_id: str) -> None:
-        """The token made with it is refused from now on."""
-        with self._writing() as db:
-            if not db.execute("DELETE FROM api_key WHERE id = ?", (key_id,)).rowcount:
-                raise not_found(key_id)
-
-    def caller(self, token: str) -> Caller:
-        """Who holds this token."""
-        try:
-            head, claims, signature = token.split(".")
-            signed = f"{head}.{claims}".encode()
-            genuine = hmac.compare_digest(_unbase64(signature), hmac.digest(self._secret, signed, "sha256"))
-            fields = json.loads(_unbase64(claims)) if genuine else None
-        except ValueError:
-            fields = None
-        if fields is None:
-            raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "InvalidToken")
-        if fields["typ"] == "user":
-            return Caller(is_admin=True, tenant_id="", is_read_only=False)
-        rows = self._store.rows("SELECT is_admin, tenant_id, is_read_only FROM api_key WHERE id = ?", fields["sub"])
-        if not rows:
-            raise ApiError(grpc.StatusCode.UNAUTHENTICATED, "")
-        return Caller(bool(rows[0][0]), rows[0][1], bool(rows[0][2]))
-
     def tenant_of(self, kind: str, key: str) -> str:
         """The tenant that an object belongs to, "" for one that is not there."""
         if kind == "tenant":
@@ -383,17 +332,3 @@ class Registry:
             sql = f"SELECT tenant_id FROM {kind} WHERE {_KEY.get(kind, 'id')} = ?"  # noqa: S608
         rows = self._store.rows(sql, key)
         return str(rows[0][0]) if rows else ""
-
-    def _token(self, claims: dict[str, str]) -> str:
-        """A JWT, HS256, as ChirpStack's tokens are."""
-        head = _base64(json.dumps({"typ": "JWT", "alg": "HS256"}).encode())
-        body = _base64(json.dumps({"aud": "chirpstack", "iss": "chirpstack", **claims}).encode())
-        return f"{head}.{body}.{_base64(hmac.digest(self._secret, f'{head}.{body}'.encode(), hashlib.sha256))}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _unbase64(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -98,6 +98,7 @@ class Profile:
     rx1_delay: int
     flush_queue_on_activate: bool
     supports_otaa: bool
+    codec: str  # the JavaScript codec's script, "" for none
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class Device:
     profile: Profile
     disabled: bool
     skip_fcnt_check: bool
+    variables: dict[str, str]  # for the codec
     app_key: bytes | None
     nonces: set[tuple[str, int]]  # (JoinEUI, DevNonce) used
     join_nonce: int

@@ -23,7 +23,7 @@ from chirpstack_api.integration import integration_pb2 as integration
 from . import events
 from .state import Device, Profile, QueueItem, Session
 
-_VERSION = 2
+_VERSION = 3
 # Names of tables and columns are ChirpStack's where SQLite puts them into an error that the API hands on.
 _SCHEMA = """
 CREATE TABLE tenant (id TEXT PRIMARY KEY, name TEXT, message BLOB, created_ns INTEGER, updated_ns INTEGER);
@@ -33,9 +33,10 @@ CREATE TABLE device_profile (id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERE
   name TEXT, message BLOB, created_ns INTEGER, updated_ns INTEGER);
 CREATE TABLE gateway (gateway_id TEXT PRIMARY KEY, tenant_id TEXT NOT NULL REFERENCES tenant ON DELETE CASCADE,
   name TEXT, message BLOB, created_ns INTEGER, updated_ns INTEGER);
+CREATE TABLE gateway_stats (gateway_id TEXT PRIMARY KEY REFERENCES gateway ON DELETE CASCADE, last_seen_ns INTEGER, properties TEXT);
 CREATE TABLE device (dev_eui TEXT PRIMARY KEY, application_id TEXT NOT NULL REFERENCES application ON DELETE CASCADE,
   device_profile_id TEXT NOT NULL REFERENCES device_profile ON DELETE CASCADE,
-  name TEXT, message BLOB, created_ns INTEGER, updated_ns INTEGER);
+  name TEXT, tags TEXT, message BLOB, created_ns INTEGER, updated_ns INTEGER);
 CREATE TABLE device_keys (dev_eui TEXT PRIMARY KEY REFERENCES device ON DELETE CASCADE,
   nwk_key TEXT, app_key TEXT, gen_app_key TEXT, created_ns INTEGER, updated_ns INTEGER);
 CREATE TABLE device_queue_item (arrival INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, dev_eui TEXT NOT NULL REFERENCES device
@@ -177,9 +178,11 @@ class Store:
                 rx1_delay=profile.rx1_delay,
                 flush_queue_on_activate=profile.flush_queue_on_activate,
                 supports_otaa=profile.supports_otaa,
+                codec=profile.payload_codec_script if profile.payload_codec_runtime == device_profile_pb2.JS else "",
             ),
             disabled=device.is_disabled,
             skip_fcnt_check=device.skip_fcnt_check,
+            variables=dict(device.variables),
             app_key=bytes.fromhex(keys[0][0]) if keys else None,
             nonces=set(self.rows("SELECT join_eui, dev_nonce FROM dev_nonce WHERE dev_eui = ?", dev_eui)),
             join_nonce=join_nonce,

@@ -5,11 +5,13 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from chirpstack_api.api import application_pb2, device_pb2, device_profile_pb2, tenant_pb2
+from chirpstack_api.api import application_pb2, device_pb2, device_profile_pb2, gateway_pb2, tenant_pb2
 from chirpstack_api.integration import integration_pb2 as integration
 from google.protobuf import json_format
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "chirpstack"
+# The recordings' LoRa gateways, registered as every gateway of a ChirpStack is; none has a place.
+GATEWAYS = ("588727ab182bc19f", "27345c44dee7ad94", "7cd281062c91a4d2", "f3828a427d4de821")
 KINDS = {
     "join": integration.JoinEvent,
     "up": integration.UplinkEvent,
@@ -60,7 +62,13 @@ def ns(text):
 def provision(devnet, dev_eui, app_key, *, name="compteur-0042", adr="default", tags=None, flush=False, tenant=None):
     """A tenant, application, profile, device and its key, as in the recordings; returns (tenant id, application id, profile id)."""
     registry = devnet.registry
-    tenant = tenant or registry.create("tenant", tenant_pb2.Tenant(name="Ville", can_have_gateways=True))
+    if not tenant:
+        tenant = registry.create("tenant", tenant_pb2.Tenant(name="Ville", can_have_gateways=True))
+        for gateway_id in GATEWAYS:
+            gateway = gateway_pb2.Gateway(
+                gateway_id=gateway_id, name=gateway_id, tenant_id=tenant, downlink_priority=10
+            )
+            registry.create("gateway", gateway)
     application = registry.create("application", application_pb2.Application(tenant_id=tenant, name="capteurs"))
     profile = registry.create(
         "device_profile",
