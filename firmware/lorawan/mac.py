@@ -6,7 +6,7 @@
     (SENT, ticks_us)                              the modem ended a transmission at that tick
     (HEARD, phy, snr_db)                          a frame whose CRC (if any) held came in the open window
     (CLOSED,)                                     the window closed without one
-    (FAILED,)                                     the modem failed
+    (FAILED,)                                     the modem failed, or an action could not be carried out: the exchange is over
     (ELAPSED,)                                    a Pause is over
 
 `now` is RTC milliseconds. A window's delay counts from the end of the last transmission. The last action of an exchange is Done.
@@ -48,6 +48,8 @@ _TRANSITIONS = {
     (_RX2, CLOSED): "_repeat_or_end",
     (_RX2, FAILED): "_fail",
     (_PAUSE, ELAPSED): "_repeat",
+    (_PAUSE, FAILED): "_fail",
+    (_IDLE, FAILED): "_fail",  # its last actions
 }
 
 _FRAME_OVERHEAD = const(13)  # MHDR 1, FHDR 7, FPort 1, MIC 4
@@ -281,6 +283,10 @@ class Mac:
         return self._end_silent(now)
 
     def _fail(self, _now):
+        if (
+            self._at == _TX
+        ):  # perhaps because its block could not be stored: the next uplink stores one before it leaves
+            self._state.fcnt_reserved = self._state.fcnt_up
         return self._end(reasons.RADIO)
 
     # --- what they are made of

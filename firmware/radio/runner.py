@@ -49,6 +49,10 @@ class Runner:
             while event:
                 for action in self._mac.handle(event, time_ns() // 1000000):
                     event = self._do(action)
+        except BaseException:  # a store that is full, an interrupt: the next exchange begins afresh
+            self._mac.handle((FAILED,), time_ns() // 1000000)
+            raise
+        else:
             return action.outcome
         finally:
             try:

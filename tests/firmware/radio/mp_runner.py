@@ -31,6 +31,11 @@ class Store:
         return self.records.get(name)
 
 
+class Full:
+    def put(self, name, data):
+        raise OSError(28)
+
+
 class Modem:
     """Air time as of the chip; downlinks [(window number, delay after its opening in us, phy)] end after their own air time."""
 
@@ -220,6 +225,23 @@ def test_modem_failures_are_outcomes_and_put_it_to_sleep():
         outcome = runner.send(10, b"x")
         assert outcome.sent, outcome
     assert mac._state.fcnt_up == 2
+
+
+def test_a_store_that_fails_ends_the_exchange_and_reserves_no_counter():
+    runner, mac, _modem, log = bench()
+    runner.send(10, b"x")
+    mac._state.fcnt_up = mac._state.fcnt_reserved
+    store, runner._store = runner._store, Full()
+    del log[:]
+    for _ in range(3):
+        try:
+            runner.send(10, b"y")
+        except OSError:
+            pass
+    assert [entry[0] for entry in log] == ["sleep"] * 3, "nothing leaves without its block of counters"
+    runner._store = store
+    assert runner.send(10, b"z").sent
+    assert [entry[0] for entry in log[3:]] == ["put", "tx", "rx", "rx", "sleep"]
 
 
 def test_watchdog_is_fed_all_along():
