@@ -9,7 +9,8 @@ from chirpstack_api import api
 
 from tools.devnet.devnet import Devnet
 from tools.devnet.grpc_server import Server
-from tools.run.provision import Api, provision
+from tools.run.provision import provision
+from tools.technician.chirpstack import Api
 from tools.world.city import HOUR, MINUTE, City
 from tools.world.sites import plan
 
@@ -53,7 +54,8 @@ def live(folder, hours, seed=SEED, calls=(), *, start_ahead=True) -> Lived:
         sites = plan(seed, BOARDS)
         provision(address, sites)
         devnet.apply_pending()
-        connection = Api(address, "admin", "admin")
+        connection = Api(address)
+        connection.login("admin", "admin")
         devices = api.DeviceServiceStub(connection.channel)
 
         def settle():

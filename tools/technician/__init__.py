@@ -1,0 +1,1 @@
+"""For technicians: devices into ChirpStack (`provision`), firmware and keys onto a board (`flash`)."""
