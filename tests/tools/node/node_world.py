@@ -171,5 +171,8 @@ def _register(store: Store) -> None:
             "INSERT INTO device_profile VALUES (?, ?, 'node', ?, 0, 0)", (profile, tenant, settings.SerializeToString())
         )
         device = device_pb2.Device(name="node", dev_eui=DEV_EUI).SerializeToString()
-        db.execute("INSERT INTO device VALUES (?, ?, ?, 'node', ?, 0, 0)", (DEV_EUI, application, profile, device))
+        db.execute(
+            "INSERT INTO device (dev_eui, application_id, device_profile_id, name, message) VALUES (?, ?, ?, 'node', ?)",
+            (DEV_EUI, application, profile, device),
+        )
         db.execute("INSERT INTO device_keys VALUES (?, ?, '', '', 0, 0)", (DEV_EUI, APP_KEY))
