@@ -50,6 +50,11 @@ class Event:
             self._json = marshal(self.body)
         return self._json
 
+    @property
+    def protobuf(self) -> bytes:
+        """The body as ChirpStack publishes it with `json=false`."""
+        return self.body.SerializeToString(deterministic=True)
+
 
 def event(application_id: str, dev_eui: str, body: Message) -> Event:
     """The event of a body, under ChirpStack's default topic."""

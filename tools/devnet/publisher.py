@@ -36,7 +36,10 @@ class Publisher:
         client_id: str = "devnet",
         username: str | None = None,
         password: str | None = None,
+        json: bool = True,
     ) -> None:
+        """`json`: as in ChirpStack's `[integration.mqtt]`; False: the `integration` messages in Protobuf."""
+        self._json = json
         self._where = f"{host}:{port}"
         self._waiting: deque[Event] = deque()
         self._changed = threading.Condition()  # its lock is never held while the MQTT client is called
@@ -110,7 +113,7 @@ class Publisher:
                     return
                 event = self._waiting.popleft()
                 self._handed += 1
-            sent = self._client.publish(event.topic, event.json, qos=1)
+            sent = self._client.publish(event.topic, event.json if self._json else event.protobuf, qos=1)
             if sent.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
                 with self._changed:
                     self._handed -= 1

@@ -7,9 +7,12 @@ import threading
 import time
 
 import pytest
+from chirpstack_api.api import device_pb2
 from chirpstack_api.integration import integration_pb2 as integration
+from devnet_node import Node, network_server
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from vigie.events import identify, parse
 
 from tools.devnet.events import event
 from tools.devnet.publisher import Publisher, PublishError
@@ -54,20 +57,21 @@ class Broker:
 
 
 class Reader:
-    """A durable subscription; `counts`: fCnt in the order of arrival."""
+    """A durable subscription; `counts`: fCnt in the order of arrival, or `take` gets each (topic, body)."""
 
-    def __init__(self, port):
+    def __init__(self, port, take=None):
         self.counts, self.ready = [], threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="reader", clean_session=False)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = lambda c, *_: c.subscribe("application/#", qos=1)
         self.client.on_subscribe = lambda *_: self.ready.set()
-        self.client.on_message = lambda _c, _d, m: self.counts.append(
-            int(m.payload.split(b'"fCnt":')[1].split(b",")[0])
-        )
+        self.client.on_message = lambda _c, _d, m: (take or self.count)(m.topic, m.payload)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self.ready.wait(10)
+
+    def count(self, _topic, body):
+        self.counts.append(int(body.split(b'"fCnt":')[1].split(b",")[0]))
 
     def wait_for(self, number, timeout_s=20):
         end = time.monotonic() + timeout_s
@@ -102,6 +106,35 @@ def test_events_arrive_in_order_and_are_accounted_for(broker):
     publisher.close()
     reader.stop()
     assert reader.counts == list(range(1000))
+
+
+def test_both_marshalers_tell_the_gateway_the_same(broker):
+    """A device's life, each kind of event, published as JSON and as Protobuf and read by the gateway's own reader."""
+    broker.start()
+    got = {True: [], False: []}
+    for as_json, events in got.items():
+        raw = []
+        reader = Reader(broker.port, lambda topic, body, raw=raw: raw.append((topic, body)))
+        publisher = Publisher("127.0.0.1", broker.port, json=as_json, client_id=f"devnet-{as_json}")
+        devnet = network_server(status=1)
+        devnet.publisher = publisher
+        devnet.registry.enqueue(device_pb2.DeviceQueueItem(dev_eui=DEV, f_port=20, data=b"\1", confirmed=True))
+        devnet.changed()
+        node = Node(devnet, DEV)
+        node.join()
+        node.taken(node.up(0, b"\0\xff", confirmed=True))
+        node.up(1, b"", 11, f_ctrl=0xA0, f_opts=b"\x06\xfe\x0a")
+        node.up(1)
+        publisher.wait_acknowledged(20)
+        end = time.monotonic() + 20
+        while len(raw) < publisher.published and time.monotonic() < end:
+            time.sleep(0.02)
+        publisher.close()
+        reader.stop()
+        assert all(body.startswith(b"{") == as_json for _, body in raw)
+        events += [(parse(*message), identify(*message).kind) for message in raw]
+    assert [kind for _, kind in got[True]] == ["join", "up", "txack", "status", "ack", "up", "log"]
+    assert got[True] == got[False]
 
 
 def test_nothing_is_lost_while_the_broker_is_away(broker):
