@@ -81,7 +81,10 @@ def test_what_is_no_value_is_null_and_an_object_without_values_is_empty():
             "function decodeUplink(input) { undeclared = 1; }",
             "JS error: Error: undeclared is not defined\n    at decodeUplink (main:4:40)\n    at <anonymous> (main:6:37)\n",
         ),
-        ("function decodeUplink(input) { return [; }", "JS error: Error: Unexpected token ';'\n    at main:4:49\n"),
+        (
+            "function decodeUplink(input) { return [; }",
+            "JS error: Error: unexpected token in expression: ';'\n    at main:4:48\n",
+        ),
         ("", "JS error: Error: decodeUplink is not defined\n    at <anonymous> (main:6:24)\n"),
         ("function decodeUplink(input) { }", "JS error: Error converting from js 'undefined' into type 'object'"),
         (
