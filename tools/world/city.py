@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,7 +41,7 @@ class City:
         folder: Path,
         seed: int,
         start: int,
-        devnet: Devnet,
+        devnet: Devnet | None,
         wall: Callable[[], int] | None = None,
         keep: int = 0,
         ground: CityMap | None = None,
@@ -49,16 +49,18 @@ class City:
         """`folder` holds the boards' flash images, `start` is the world time in ns, `keep` the air's log for tests.
 
         `ground` puts sites and its LoRa gateways on a map; None: one gateway, which hears every board.
+        `devnet` None: the network server is somebody else's, reached by the gateways' `on_reception` (`forwarder.py`).
         """
         self.folder = folder
         self.seed = seed
         self.clock = Clock(start) if wall is None else Clock(start, wall)
         self.devnet = devnet
         self.air = Air(self.clock, seed, keep, ground)
-        self.air.on_uplink = self._heard
         ids = [GATEWAY_ID] if ground is None else ground.gateways
         self.gateways = {gateway_id: LoRaGateway(self.air, gateway_id) for gateway_id in ids}
         self.gateway = self.gateways[GATEWAY_ID]
+        if devnet is not None:
+            self.air.on_uplink = _Wire(devnet, self.clock, self.gateways).heard
         self.supervisor = Supervisor(self.clock, str(seed))
         self.boards: dict[int, Board] = {}
         self.sites: dict[int, Site] = {}
@@ -94,7 +96,8 @@ class City:
 
     def digest(self) -> str:
         """SHA-256 over the ordered radio frames, the network's events and every board's flash and RTC memory."""
-        parts = (self.air.log_digest(), self.devnet.core.log_digest(), self.supervisor.state_digest())
+        events = "" if self.devnet is None else self.devnet.core.log_digest()
+        parts = (self.air.log_digest(), events, self.supervisor.state_digest())
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def run_until(self, end: int, settle: Callable[[], None] | None = None, step: int = HOUR) -> bool:
@@ -108,7 +111,8 @@ class City:
                 return False
             if settle is not None:
                 settle()
-            self.devnet.apply_pending()
+            if self.devnet is not None:
+                self.devnet.apply_pending()
         return True
 
     def close(self) -> None:
@@ -123,21 +127,28 @@ class City:
     ) -> None:
         self.close()
 
-    def _heard(self, frame: Frame, receptions: list[Reception], end: int) -> None:
+
+class _Wire:
+    """Between the LoRa gateways and a network server in this process."""
+
+    def __init__(self, devnet: Devnet, clock: Clock, gateways: Mapping[str, LoRaGateway]) -> None:
+        self._devnet, self._clock, self._gateways = devnet, clock, gateways
+
+    def heard(self, frame: Frame, receptions: list[Reception], end: int) -> None:
         what = frame.what
         heard = tuple(
             Heard(each.gateway_id, each.rssi_dbm, each.snr_db, each.uplink_id, each.context) for each in receptions
         )
         uplink = Uplink(what.payload, frame.channel_hz, what.bandwidth_hz, what.spreading_factor, heard, end)
-        self.clock.at(end + DEDUPLICATION, lambda: self._collected(uplink), _RANK)
+        self._clock.at(end + DEDUPLICATION, lambda: self._collected(uplink), _RANK)
 
     def _collected(self, uplink: Uplink) -> None:
-        for downlink in self.devnet.uplink(uplink, self.clock.now).downlinks:
+        for downlink in self._devnet.uplink(uplink, self._clock.now).downlinks:
             self._send(downlink, uplink.time_ns)
 
     def _send(self, downlink: Downlink, uplink_end: int) -> None:
         def schedule() -> None:
-            done = self.gateways[downlink.gateway_id].schedule(downlink.items, uplink_end)
-            self.devnet.transmitted(downlink.downlink_id, done.index, done.status, self.clock.now)
+            done = self._gateways[downlink.gateway_id].schedule(downlink.items, uplink_end)
+            self._devnet.transmitted(downlink.downlink_id, done.index, done.status, self._clock.now)
 
-        self.clock.after(SCHEDULING, schedule, _RANK)
+        self._clock.after(SCHEDULING, schedule, _RANK)

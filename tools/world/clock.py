@@ -49,6 +49,8 @@ class Clock:
     def __init__(self, start: int, wall: Callable[[], int] = time.time_ns) -> None:
         """`start`: world time in ns at which the clock begins. `wall` gives the wall clock in ns for pacing."""
         self.now = start
+        self.waited_ns = 0  # of wall time, for those who compute beside the clock
+        self.held_ns = 0  # of wall time, for the wall clock
         self._wall = wall
         self._paced = False
         self._end = start  # of the run under way
@@ -133,8 +135,10 @@ class Clock:
             raise ValueError(f"cannot run back to {end} ns: the world is at {self.now} ns")
         self._end = end
         while True:
+            began = time.perf_counter_ns()
             for barrier in self._barriers:
                 barrier()
+            self.waited_ns += time.perf_counter_ns() - began
             if self._outside:
                 action = self._outside.popleft()
                 with contextlib.suppress(Empty):
@@ -165,9 +169,12 @@ class Clock:
             wall = self._wall()
             if wall >= target:
                 return True
+            began = time.perf_counter_ns()
             try:
                 self._bell.get(timeout=min((target - wall) / 1e9, 1.0))
             except Empty:
                 continue
+            finally:
+                self.held_ns += time.perf_counter_ns() - began
             self.now = max(self.now, min(self._wall(), target))
             return False
