@@ -17,6 +17,7 @@ from .payload.bin import STEP as BIN_STEP
 from .payload.bin import Bin
 from .payload.health import Health
 from .payload.meter import Meter
+from .rows import Node
 
 Value = int | float | bool | str
 _NS = 1_000_000_000
@@ -105,6 +106,7 @@ SCHEMA = {
     "txack": Measurement(("raw",), {"f_cnt_down": int, "gateway": str, "queue_item": str}),
     "log": Measurement(("raw",), {"level": str, "code": str, "description": str}),
     "status": Measurement(("raw",), {"margin": int, "external_power": bool, "battery": float, "battery_unknown": bool}),
+    "node": Measurement(("raw",), {"site": str, "district": str, "kind": str, "litres_per_pulse": float}),
 }
 
 
@@ -132,6 +134,14 @@ def points(decoded: Readings | Rejected) -> list[Point]:
         made.append(_report(decoded.event, decoded.record))
         made.extend(_RECORDS[type(decoded.record)](decoded.event, decoded.record))
     return made
+
+
+def node_point(node: Node, time_ns: int) -> Point:
+    """What InfluxDB may know of a device from the register (contract 10)."""
+    fields: dict[str, Value] = {"site": node.site, "district": node.district, "kind": node.kind}
+    if node.ml_per_pulse is not None:
+        fields["litres_per_pulse"] = node.ml_per_pulse / 1000
+    return _point("raw", "node", node.dev_eui, fields, time_ns)
 
 
 def line(measurement: str, dev_eui: str, fields: dict[str, Value], time_ns: int) -> str:

@@ -16,6 +16,7 @@ from .errors import VigieError
 from .files import read_secret
 from .ingest import Ingest
 from .metrics import Metrics
+from .nodes import NodeWriter
 from .settings import Settings
 from .spool import Spool, sole_owner
 from .web.health import serve
@@ -59,6 +60,10 @@ def _run(settings: Settings) -> None:
     ingest = Ingest(settings.mqtt, spools[0], metrics, stop_ingest, wake)
     writer = Writer(spools[1], InfluxWriter(settings.influxdb, token), settings.buckets, metrics, stop_writer, wake)
 
+    nodes = NodeWriter(
+        Path(settings.register_.path), InfluxWriter(settings.influxdb, token), settings.buckets.raw, stop_writer
+    )
+
     def live() -> tuple[int, str, bytes]:
         stale = [
             name for name, room in (("ingest", ingest), ("writer", writer)) if time.monotonic() - room.beat > _STALE_S
@@ -78,7 +83,7 @@ def _run(settings: Settings) -> None:
     failures: list[BaseException] = []
     threads = [
         threading.Thread(target=_guarded, name=name, args=(loop, over, failures))
-        for name, loop in (("writer", writer.run), ("ingest", ingest.run))
+        for name, loop in (("writer", writer.run), ("ingest", ingest.run), ("nodes", nodes.run))
     ]
     for thread in threads:
         thread.start()
@@ -90,6 +95,7 @@ def _run(settings: Settings) -> None:
     stop_writer.set()
     wake.set()
     threads[0].join()
+    threads[2].join()
     server.shutdown()
     waiting = spools[2].counts().waiting
     for spool in spools:

@@ -53,6 +53,20 @@ class Spool(_Section):
     max_bytes: int = Field(4_000_000_000, ge=1_000_000)
 
 
+class Register(_Section):
+    """The file of sites, devices, meter segments and dial readings (docs/register.md)."""
+
+    path: PurePath = PurePath("register.sqlite")
+
+
+class Water(_Section):
+    """The index of a day: the zone of its days, a meter's greatest flow, how far from a day's end a foreign device's count may lie."""
+
+    time_zone: str = Field("Europe/Paris", min_length=1)
+    q4_l_per_h: int = Field(3125, ge=1, le=10_000_000)
+    foreign_hours: int = Field(3, ge=0, le=12)
+
+
 class Http(_Section):
     """The page, /metrics, /healthz and /readyz; port 0 takes a free one, which the log names."""
 
@@ -82,6 +96,9 @@ class Settings(_Section):
     influxdb: Influxdb = Influxdb()
     buckets: Buckets = Buckets()
     spool: Spool = Spool()
+    # `register` alone is a method of every model's class
+    register_: Register = Field(default=Register(), alias="register")
+    water: Water = Water()
     http: Http = Http()
     web: Web = Web()
     log: Log = Log()
@@ -130,5 +147,7 @@ def _anchored(settings: Settings, folder: PurePath) -> Settings:
         update={name: folder / getattr(influxdb, name) for name in ("write_token_file", "read_token_file")}
     )
     spool = spool.model_copy(update={"path": folder / spool.path})
+    register = settings.register_.model_copy(update={"path": folder / settings.register_.path})
     web = settings.web.model_copy(update={"password_file": folder / settings.web.password_file})
-    return settings.model_copy(update={"mqtt": mqtt, "influxdb": influxdb, "spool": spool, "web": web})
+    changed = {"mqtt": mqtt, "influxdb": influxdb, "spool": spool, "register_": register, "web": web}
+    return settings.model_copy(update=changed)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vigie.decode import decode
 from vigie.payload import codes
-from vigie.points import SCHEMA, points
+from vigie.points import SCHEMA, node_point, points
+from vigie.rows import Node
 
 from tools.run.servers import RETENTION_S
 
@@ -49,6 +50,13 @@ def event_lines():
         yield "application/a/device/b/event/up", json.dumps(body).encode()
 
 
+def all_points():
+    for topic, body in event_lines():
+        yield from points(decode(topic, body))
+    yield node_point(Node("00000000000000a0", 'S "1"', "gare", "meter", 10_000), 1_700_000_000 * 10**9)
+    yield node_point(Node("00000000000000a1", "S2", "", "bin", None), 1_700_000_000 * 10**9)
+
+
 def test_the_page_and_the_code_have_the_same_measurements_fields_and_types():
     code = {
         name: (list(one.buckets), {field: kind.__name__ for field, kind in one.fields.items()})
@@ -67,14 +75,13 @@ def test_the_page_has_the_codecs_reason_codes():
 
 def test_every_line_stored_is_as_the_page_says_and_every_measurement_is_used():
     used = set()
-    for topic, body in event_lines():
-        for point in points(decode(topic, body)):
-            buckets, fields = TABLES[point.measurement]
-            assert point.bucket in buckets
-            head, found, time = re.fullmatch(r"(\S+) (.*) (-?\d+)", point.line, re.DOTALL).groups()
-            assert re.fullmatch(rf"{point.measurement},dev_eui=[0-9a-f]{{16}}", head)
-            for name, literal in re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,]*)', found):
-                assert re.fullmatch(LITERAL[fields[name]], literal), point.line
-            assert int(time) > 0
-            used.add(point.measurement)
+    for point in all_points():
+        buckets, fields = TABLES[point.measurement]
+        assert point.bucket in buckets
+        head, found, time = re.fullmatch(r"(\S+) (.*) (-?\d+)", point.line, re.DOTALL).groups()
+        assert re.fullmatch(rf"{point.measurement},dev_eui=[0-9a-f]{{16}}", head)
+        for name, literal in re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,]*)', found):
+            assert re.fullmatch(LITERAL[fields[name]], literal), point.line
+        assert int(time) > 0
+        used.add(point.measurement)
     assert used == set(TABLES)

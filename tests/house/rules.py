@@ -27,7 +27,7 @@ FIRMWARE: dict[str, set[str]] = {
 COMMON = {"errors", "settings", "files", "metrics"}
 EVERY = {
     "payload", "events", "ingest", "spool", "decode", "points", "verdict", "writer", "downlink", "register", "query",
-    "rows", "city", "web", "service", "settings", "files", "errors", "metrics", "check",
+    "rows", "nodes", "city", "web", "service", "settings", "files", "errors", "metrics", "check",
 }  # fmt: skip
 GATEWAY: dict[str, set[str]] = {
     "payload": set(),
@@ -39,18 +39,21 @@ GATEWAY: dict[str, set[str]] = {
     "ingest": COMMON | {"events", "spool"},
     "spool": {"errors", "settings", "events"},
     "decode": {"errors", "events", "payload"},
-    "points": {"errors", "events", "payload", "decode"},
+    "points": {"errors", "events", "payload", "decode", "rows"},
     "verdict": {"errors"},
     "writer": COMMON | {"events", "spool", "decode", "points", "verdict"},
     "downlink": COMMON | {"payload"},
     "rows": set(),
     "register": COMMON | {"rows"},
+    "nodes": COMMON | {"rows", "register", "points", "writer"},
     "query": COMMON | {"points", "rows"},
     "city": {"errors", "rows"},
     "web": EVERY - {"service"},
     "check": COMMON | {"ingest", "spool", "writer"},  # tries each door once; cli asks it
     "service": EVERY,
-    "cli": EVERY,
+    "cli": EVERY | {"cli_register", "cli_water"},
+    "cli_register": COMMON | {"register"},
+    "cli_water": COMMON | {"register", "query", "city", "rows"},
     "__main__": {"cli"},
     "__init__": set(),
 }
