@@ -169,3 +169,11 @@ def test_several_interrupts_end_one_run_and_lose_no_call():
     assert seen == []
     assert clock.run_until(5)
     assert seen == ["called"]
+
+
+def test_a_wall_clock_that_runs_faster_is_held_for_as_much_less():
+    clock = Clock(0)
+    began = time.monotonic_ns()
+    clock.pace(True, lambda: (time.monotonic_ns() - began) * 100, 100)
+    assert clock.run_until(5 * 10**9)
+    assert 0.05 <= (time.monotonic_ns() - began) / 1e9 < 0.5

@@ -158,7 +158,7 @@ class Live:
         """`speed`: world time per wall time."""
         self._clock = clock
         began, start = time.monotonic_ns(), clock.now
-        clock.pace(True, lambda: start + int((time.monotonic_ns() - began) * speed))
+        clock.pace(True, lambda: start + int((time.monotonic_ns() - began) * speed), speed)
         self._error: BaseException | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, daemon=True)

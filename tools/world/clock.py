@@ -53,6 +53,7 @@ class Clock:
         self.held_ns = 0  # of wall time, for the wall clock
         self._wall = wall
         self._paced = False
+        self._speed = 1.0
         self._end = start  # of the run under way
         self._queue: list[tuple[int, int, int, Event]] = []
         self._sequence = 0
@@ -83,13 +84,14 @@ class Clock:
         """
         self._barriers.append(barrier)
 
-    def pace(self, on: bool, wall: Callable[[], int] | None = None) -> None:  # noqa: FBT001  on or off
+    def pace(self, on: bool, wall: Callable[[], int] | None = None, speed: float = 1) -> None:  # noqa: FBT001  on or off
         """Paced, the world holds when it is ahead of the wall clock and runs as fast as it can when it is behind.
 
-        `wall` gives another wall clock from here on.
+        `wall` gives another wall clock from here on, which runs `speed` times as fast as real time.
         """
         self._paced = on
         self._wall = wall or self._wall
+        self._speed = speed
 
     def interrupt(self) -> None:
         """Makes `run_until` return before its next event. For other threads and signal handlers."""
@@ -171,7 +173,7 @@ class Clock:
                 return True
             began = time.perf_counter_ns()
             try:
-                self._bell.get(timeout=min((target - wall) / 1e9, 1.0))
+                self._bell.get(timeout=min((target - wall) / 1e9 / self._speed, 1.0))
             except Empty:
                 continue
             finally:
