@@ -1,6 +1,7 @@
 """The one clock: order, cancelling, barriers, pacing."""
 
 import threading
+import time
 
 import pytest
 
