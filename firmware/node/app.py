@@ -253,8 +253,11 @@ class Node:
             self.work.moment_at = now()
             if self.core.clock.known:
                 self.work.health = self.work.report = self.core.clock.now(now())
+            print("vigie: joined")
         else:
-            self.work.join_at = now() + max(1_000, link.wait_ms())
+            wait = max(1_000, link.wait_ms())
+            self.work.join_at = now() + wait
+            print("vigie: no join-accept; the next request in {} s".format(wait // 1000))
         self.keep()
 
     def _send_health(self):
@@ -263,6 +266,7 @@ class Node:
         outcome = reports.health(self)
         if not outcome.sent:
             return self._postpone(outcome)
+        print("vigie: health report sent" + (", answered" if outcome.downlink else ""))
         if self.core.clock.known:
             utc = self.core.clock.now(now())
             self.work.health = schedule.following(utc, DAY_MS, schedule.health_offset(self.settings.dev_eui))

@@ -190,7 +190,7 @@ def _interrupt(transport: SerialTransport, until: float, say: Say) -> bool:
     heard = b""
     while time.monotonic() < until:
         serial.write(b"\r\x03\x01")
-        heard = (heard + serial.read(256))[-512:]
+        heard = (heard + _take(serial))[-512:]
         if RAW in heard:
             heard = b""
             _drain(serial)
@@ -219,9 +219,14 @@ def _pulse(serial: Any) -> None:
         serial.rts = False
 
 
+def _take(serial: Any) -> bytes:
+    """What has come, waiting for its first byte; asked for more, pyserial would wait for that too."""
+    return bytes(serial.read(serial.in_waiting or 1))
+
+
 def _drain(serial: Any) -> None:
     serial.timeout = _QUIET_S
-    while serial.read(256):
+    while _take(serial):
         pass
 
 
@@ -282,7 +287,7 @@ class Board:
         while time.monotonic() < until:
             try:
                 self._transport.serial.timeout = _POLL_S
-                heard += self._transport.serial.read(256)
+                heard += _take(self._transport.serial)
             except OSError:
                 _close(self._transport)
                 self._transport = _open(self.port, until, say)
