@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser run status micropython-lib test check bench-firmware fuzz clean
+.PHONY: help setup browser run status micropython-lib test check bench-firmware bench-fidelity fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,9 @@ check: setup ## lint, format, types, the house's rules
 
 bench-firmware: setup ## what the LoRaWAN stack takes on a board: code, heap, time; scenarios passed; ends with a JSON line
 	@$(PYTHON) -m tools.bench.firmware
+
+bench-fidelity: setup ## devnet's events against those recorded from ChirpStack, field by field, and its downlinks byte for byte; ends with a JSON line
+	@$(PYTHON) -m tools.bench.fidelity
 
 fuzz: setup ## downlinks of every kind to the LoRaWAN stack for SECONDS=600, or COUNT=10000000 of them; SEED=n ROUND=n: one again
 	@$(PYTHON) -m tools.bench.fuzz --seconds $(or $(SECONDS),$(if $(COUNT),86400,600)) \

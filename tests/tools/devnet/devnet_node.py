@@ -2,6 +2,7 @@
 
 import devnet_recorded as recorded
 
+from tools.bench.device import Device
 from tools.devnet import frame
 from tools.devnet.devnet import Devnet
 from tools.devnet.exchange import Reception, Uplink
@@ -27,12 +28,12 @@ def network_server(path=":memory:", *, adr="", status=0, network=None, seed="see
     return devnet
 
 
-class Node:
+class Node(Device):
     """One device that talks to a Devnet at a clock of its own."""
 
     def __init__(self, devnet, dev_eui, app_key=KEY, now_ns=START_NS):
-        self.devnet, self.dev_eui, self.key, self.now_ns = devnet, dev_eui, bytes.fromhex(app_key), now_ns
-        self.session = None
+        super().__init__(dev_eui, app_key)
+        self.devnet, self.now_ns = devnet, now_ns
         self.sent = None
 
     def air(self, phy, *, sf=7, snr=7.5, receptions=None, time_ns=None, freq_hz=868_100_000):
@@ -43,27 +44,11 @@ class Node:
         self.sent = Uplink(phy, freq_hz, 125_000, sf, heard, time_ns)
         return self.devnet.uplink(self.sent, time_ns + 200_000_000)
 
-    def join_request(self, nonce, key=None):
-        signed = b"\0" + bytes(8) + bytes.fromhex(self.dev_eui)[::-1] + nonce.to_bytes(2, "little")
-        return signed + frame.cmac4(key or self.key, signed)
-
     def join(self, nonce=1):
         answer = self.air(self.join_request(nonce))
         if answer.downlinks:
-            phy = answer.downlinks[0].items[0].phy
-            plain = frame.encrypt_block(self.key, phy[1:])
-            assert frame.cmac4(self.key, phy[:1] + plain[:-4]) == plain[-4:]
-            join_nonce = int.from_bytes(plain[:3], "little")
-            self.session = (int.from_bytes(plain[6:10], "little"), *frame.session_keys(self.key, join_nonce, 0, nonce))
+            self.accept(answer.downlinks[0].items[0].phy, nonce)
         return answer
-
-    def phy(self, f_cnt, data=b"", port=10, *, f_opts=b"", f_ctrl=frame.ADR, confirmed=False):
-        addr, nwk, app = self.session
-        phy = bytes([0x80 if confirmed else 0x40]) + addr.to_bytes(4, "little") + bytes([f_ctrl | len(f_opts)])
-        phy += (f_cnt & 0xFFFF).to_bytes(2, "little") + f_opts
-        if port is not None:
-            phy += bytes([port]) + frame.crypt_payload(app if port else nwk, frame.UP, addr, f_cnt, data)
-        return phy + frame.data_mic(nwk, frame.UP, addr, f_cnt, phy)
 
     def up(self, f_cnt, data=b"\1", port=10, *, f_opts=b"", f_ctrl=frame.ADR, confirmed=False, **air):
         return self.air(self.phy(f_cnt, data, port, f_opts=f_opts, f_ctrl=f_ctrl, confirmed=confirmed), **air)

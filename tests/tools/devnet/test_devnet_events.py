@@ -32,7 +32,7 @@ def test_a_recorded_protobuf_event_has_all_its_fields_known():
     for event in recorded.lines("events-protobuf.jsonl"):
         kind = recorded.kind_of(event["topic"])
         raw = base64.b64decode(event["protobuf"])
-        message = recorded.KINDS[kind].FromString(raw)
+        message = recorded.MESSAGES[kind].FromString(raw)
         assert recorded.parsed(kind, marshal(message)) == message
 
 

@@ -1,7 +1,7 @@
 """What ChirpStack did when things went wrong (faults.jsonl, adr-and-timing.json), done to devnet.
 
-Each test names the recorded note; events are compared with the recorded ones but for ids, names and times. The recording has
-no frames here, so the tests build their own; the codec notes are left out, since devnet has no codec.
+Each test names the recorded note and looks at what was sent, too; events are compared with the recorded ones but for ids, names and
+times. The recording has no frames here, so the tests build their own. In one story, codecs included, and in every field: test_bench_fidelity.py.
 """
 
 import base64
