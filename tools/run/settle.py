@@ -23,6 +23,10 @@ class Unsettled(Exception):
     """The gateway did not store in time what was published; the text says what was missing."""
 
 
+class Interrupted(Exception):
+    """Ctrl-C, or a signal that asks to end."""
+
+
 class Stop:
     """Whether somebody asked to end. A bare flag: a signal handler must touch no lock, it may have interrupted its owner."""
 
