@@ -18,10 +18,12 @@ from . import check as checks
 from . import query as queries
 from . import service
 from .cli_register import register_commands
+from .cli_water import water_commands
 from .errors import EXIT_FAILED, EXIT_USAGE, UsageError, VigieError
 from .files import load
 from .settings import Settings
 from .spool import DeadLetter, Spool
+from .web.commands import commands as web_commands
 
 _commands = typer.Typer(
     help="Vigie's gateway: from ChirpStack's MQTT events to InfluxDB.",
@@ -33,7 +35,9 @@ _query = typer.Typer(help="Read what is stored.", no_args_is_help=True)
 _dead = typer.Typer(help="Events that could not be stored.", no_args_is_help=True)
 _commands.add_typer(_query, name="query")
 _commands.add_typer(_dead, name="dead")
+_commands.add_typer(web_commands, name="web")
 _commands.add_typer(register_commands, name="register")
+_commands.add_typer(water_commands, name="water")
 
 
 # Typer's own for a word that it does not know, of which BadParameter is the public child; typer has it from click, inside or beside it.

@@ -19,7 +19,7 @@ from .metrics import Metrics
 from .nodes import NodeWriter
 from .settings import Settings
 from .spool import Spool, sole_owner
-from .web.health import serve
+from .web.site import Site
 from .writer import InfluxWriter, Writer
 
 _STALE_S = 90.0  # longer than any one request or commit may take
@@ -31,7 +31,10 @@ def set_up_log(level: str, form: str) -> None:
     renderer = (
         structlog.processors.JSONRenderer()
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # plain: the pretty one shows the values of local variables, bodies and tokens among them
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[
@@ -58,7 +61,6 @@ def _run(settings: Settings) -> None:
     over: SimpleQueue[None] = SimpleQueue()
     stop_ingest, stop_writer, wake = threading.Event(), threading.Event(), threading.Event()
     ingest = Ingest(settings.mqtt, spools[0], metrics, stop_ingest, wake)
-    writer = Writer(spools[1], InfluxWriter(settings.influxdb, token), settings.buckets, metrics, stop_writer, wake)
 
     nodes = NodeWriter(
         Path(settings.register_.path), InfluxWriter(settings.influxdb, token), settings.buckets.raw, stop_writer
@@ -78,7 +80,10 @@ def _run(settings: Settings) -> None:
     def scrape() -> tuple[int, str, bytes]:
         return 200, "text/plain; version=0.0.4; charset=utf-8", metrics.render()
 
-    server = serve(settings.http.host, settings.http.port, {"/metrics": scrape, "/healthz": live, "/readyz": ready})
+    site = Site(settings, {"/metrics": scrape, "/healthz": live, "/readyz": ready})
+    influx = InfluxWriter(settings.influxdb, token)
+    writer = Writer(spools[1], influx, settings.buckets, metrics, stop_writer, wake, site.stored)
+    site.start()
     stop_on_signals(over)
     failures: list[BaseException] = []
     threads = [
@@ -87,7 +92,7 @@ def _run(settings: Settings) -> None:
     ]
     for thread in threads:
         thread.start()
-    _log.info("running", http=f"http://{settings.http.host}:{server.server_port}", spool=str(settings.spool.path))
+    _log.info("running", http=f"http://{settings.http.host}:{site.port}", spool=str(settings.spool.path))
     over.get()
     _log.info("stopping")
     stop_ingest.set()
@@ -96,7 +101,7 @@ def _run(settings: Settings) -> None:
     wake.set()
     threads[0].join()
     threads[2].join()
-    server.shutdown()
+    site.stop()
     waiting = spools[2].counts().waiting
     for spool in spools:
         spool.close()

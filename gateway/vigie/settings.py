@@ -75,10 +75,9 @@ class Http(_Section):
 
 
 class Web(_Section):
-    """The page: its one account's password file, and the zone of the local times that it shows beside UTC."""
+    """The page: the file of its one account's password. Its local times are those of [water] time_zone."""
 
     password_file: PurePath = PurePath("web.password")
-    time_zone: str = Field("Europe/Paris", min_length=1)
 
 
 class Log(_Section):

@@ -5,6 +5,7 @@ no more memory than there are nodes, and what it missed is one message.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable
 
@@ -55,30 +56,29 @@ class Hub:
             client.news |= names
             client.wake.set()
 
-    async def listen(self, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """One client's stream: a message when there is news, else a heartbeat, as long as `goes_on()`. TooMany at once."""
+    def listen(self, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """One client's stream: a message when there is news, else a heartbeat, as long as `goes_on()`. TooMany, at once."""
         if len(self._clients) >= MOST_CLIENTS:
             raise TooMany
+        return self._stream(goes_on)
+
+    async def _stream(self, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
         client = _Client()
         self._clients.add(client)
-        return self._stream(client, goes_on)
-
-    async def _stream(self, client: _Client, goes_on: Callable[[], bool]) -> AsyncIterator[bytes]:
         try:
             # the page reads its state anew when the stream opens: what happened before is in it
             yield b"retry: 5000\nevent: hello\ndata: {}\n\n"
-            while not self._closed:
-                try:
+            while True:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(client.wake.wait(), self._heartbeat_s)
-                except TimeoutError:
-                    # a message and no comment: the page sees that the line lives, and renews what only time changes
-                    if not goes_on():
-                        return
-                    yield b"event: beat\ndata: {}\n\n"
-                    continue
                 client.wake.clear()
                 names, client.news = client.news, set()
-                if names:
+                if self._closed or not goes_on():
+                    return
+                if not names:
+                    # a message and no comment: the page sees that the line lives, and renews what only time changes
+                    yield b"event: beat\ndata: {}\n\n"
+                else:
                     listed = sorted(names) if len(names) <= _MOST_NAMED else []
                     yield b"event: news\ndata: " + json.dumps({"nodes": listed}).encode() + b"\n\n"
                     await asyncio.sleep(self._pace_s)
