@@ -51,11 +51,13 @@ _HISTORY = ("entry", "entered", "by", "source", "reason", "supersedes", "superse
 @register_commands.command("import")
 def _import(
     context: typer.Context,
-    kind: _KindName,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV as docs/register.md says; - is standard input.")],
+    sheets: Annotated[
+        list[str],
+        typer.Argument(metavar="KIND FILE [KIND FILE]...", help="CSV (docs/register.md); - is standard input."),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, keep nothing.")] = False,
     all_or_nothing: Annotated[
-        bool, typer.Option("--all-or-nothing", help="Keep nothing if a line is refused.")
+        bool, typer.Option("--all-or-nothing", help="Keep nothing of a file of which a line is refused.")
     ] = False,
     correction: Annotated[
         str,
@@ -64,19 +66,30 @@ def _import(
     zone: _Zone = None,
     who: _Who = None,
 ) -> None:
-    """Take a sheet: each good line; each refused one is named with its reason."""
-    sheet, place = kind_named(kind), _zone(zone)
-    data = _read(file)
-    origin = Origin(_user(who), "standard input" if str(file) == "-" else file.name, correction.strip())
-    with _open(context) as register, _progress() as progress:
-        report = import_sheet(
-            register, sheet, data, origin, zone=place, dry_run=dry_run, all_or_nothing=all_or_nothing, progress=progress
-        )
-    for line, text in sorted([*report.refused, *report.notes]):
-        refused = (line, text) in report.refused
-        print(f"line {line}: {'refused: ' if refused else ''}{text}", file=sys.stderr)
-    print(_summary(sheet, report, dry_run=dry_run))
-    if report.refused:
+    """Take sheets: each good line; each refused one is named with its reason."""
+    pairs = _pairs(sheets)
+    place = _zone(zone)
+    refused = False
+    with _open(context) as register:
+        for kind, file in pairs:
+            origin = Origin(_user(who), "standard input" if str(file) == "-" else file.name, correction.strip())
+            with _progress() as progress:
+                report = import_sheet(
+                    register,
+                    kind,
+                    _read(file),
+                    origin,
+                    zone=place,
+                    dry_run=dry_run,
+                    all_or_nothing=all_or_nothing,
+                    progress=progress,
+                )
+            told = [(line, f"refused: {reason}") for line, reason in report.refused] + report.notes
+            for line, text in sorted(told):
+                print(f"{origin.source}: line {line}: {text}", file=sys.stderr)
+            print(_summary(kind, report, dry_run=dry_run))
+            refused = refused or bool(report.refused)
+    if refused:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -239,6 +252,12 @@ def _write(file: Path | None, lines: Iterable[str]) -> None:
             out.writelines(line.encode() for line in lines)
     except OSError as error:
         raise RegisterError(f"{file}: {error.strerror}; give a file in a folder where you may write") from None
+
+
+def _pairs(words: Sequence[str]) -> list[tuple[Kind, Path]]:
+    if len(words) % 2:
+        raise UsageError("register import: give a kind and a file, such as sites sites.csv")
+    return [(kind_named(kind), Path(file)) for kind, file in zip(words[::2], words[1::2], strict=True)]
 
 
 def _summary(kind: Kind, report: Report, *, dry_run: bool) -> str:

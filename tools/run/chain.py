@@ -176,6 +176,9 @@ read_token_file = "{self.access.read_token_file.relative_to(self.var.folder)}"
 [spool]
 path = "gateway/spool.sqlite"
 
+[register]
+path = "{self.var.register_file.relative_to(self.var.folder)}"
+
 [http]
 port = {self._http_port}
 """

@@ -20,7 +20,9 @@ from ..setup import places
 from ..setup.say import Problem
 from ..virtual_board.machine import BoardError
 from ..world.city import DAY, MINUTE, SECOND
+from ..world.sites import plan
 from .chain import Chain, Ports
+from .fill import clear, fill, fresh
 from .settle import Settling, Stop, Unsettled
 from .state import SEED, Run, Var, World
 
@@ -63,15 +65,18 @@ class Runner:
         if world is None or first:
             world = World(SEED if world is None else world.seed, wall - PAST, wall - PAST)
             self.var.write_world(world)
+            clear(self.var)
         with self.chain as chain:
             chain.start_servers()
             chain.start_network(world.seed)
             chain.start_gateway()
             start = world.since if first else max(world.until, wall - RETURN)
+            new = fresh(self.var, plan(world.seed, self._boards), every=first)
             sites = chain.build_city(world, self._boards, start)
             city = chain.city
             # At first technicians come round; later the current comes back everywhere at once.
-            city.mount(10 * MINUTE if first else SECOND)
+            mounted = city.mount(10 * MINUTE if first else SECOND)
+            fill(self.var, world, sites, {number: when for number, when in mounted.items() if number in new}, _say)
             settling = chain.settling()
             self._addresses()
             self._gentle = True

@@ -47,6 +47,8 @@ class Var:
         self.settings_file = folder / "vigie.toml"
         self.devnet_file = folder / "devnet" / "devnet.sqlite"
         self.boards = folder / "boards"
+        self.register = folder / "register"
+        self.register_file = folder / "gateway" / "register.sqlite"
         self._world_file = folder / "world.json"
         self._run_file = folder / "run.json"
         self._lock = -1

@@ -85,10 +85,15 @@ class City:
         """Gives a board its supply at world time `when` (ns)."""
         self.clock.at(when, self.boards[number].power_on, number)
 
-    def mount(self, spread: int) -> None:
-        """Powers every board, spread over the next `spread` ns as technicians come round."""
-        for number, site in self.sites.items():
-            self.power_on(number, self.clock.now + chance.below(self.seed, spread, "mount", site.dev_eui))
+    def mount(self, spread: int) -> dict[int, int]:
+        """Powers every board, spread over the next `spread` ns as technicians come round; when, by its number."""
+        now = self.clock.now
+        whens = {
+            number: now + chance.below(self.seed, spread, "mount", site.dev_eui) for number, site in self.sites.items()
+        }
+        for number, when in whens.items():
+            self.power_on(number, when)
+        return whens
 
     def add_foreign_networks(self, frames_an_hour: int) -> ForeignNetworks:
         """From now on others send as well, at this rate over all channels."""
