@@ -48,7 +48,8 @@ def decode(topic: str, body: bytes) -> Readings | Rejected:
     try:
         record = codec.decode(event.data)
     except codes.PayloadError as error:
-        return Rejected("payload", f"payload on fPort {event.f_port}: {error}", event)
+        whose = "" if event.data[0] == codes.VERSION << 4 else ": another maker's device, or a newer node?"
+        return Rejected("payload", f"payload on fPort {event.f_port}: {error}{whose}", event)
     reason = _wrong_time(record, event)
     return Rejected("time", reason, event) if reason else Readings(event, record)
 

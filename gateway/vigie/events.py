@@ -128,10 +128,14 @@ Event = Up | Join | Ack | TxAck | Log | Status
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the spool needs of an event: its kind ("unknown" where it has none) and the key of a duplicate, 16 bytes."""
+    """What the spool needs of an event: its kind ("unknown" where it has none) and the key of a duplicate, 16 bytes.
+
+    `unique` is ChirpStack's deduplicationId, "" where it gave none.
+    """
 
     kind: str
     key: bytes
+    unique: str = ""
 
 
 def identify(topic: str, body: bytes) -> Identity:
@@ -142,7 +146,7 @@ def identify(topic: str, body: bytes) -> Identity:
         if kind in KINDS and isinstance(unique, str) and unique:
             device = fields.get("deviceInfo")
             dev_eui = device.get("devEui") if isinstance(device, dict) else ""
-            return Identity(kind, _digest(f"{dev_eui}/{kind}/{unique}".encode()))
+            return Identity(kind, _digest(f"{dev_eui}/{kind}/{unique}".encode()), unique)
         return Identity(kind if kind in KINDS else "unknown", _digest(topic.encode() + b"\0" + body))
     except BadEvent:
         return Identity("unknown", _digest(topic.encode() + b"\0" + body))
@@ -156,11 +160,11 @@ def parse(topic: str, body: bytes) -> Event:
             "this is a ChirpStack v3 event (devEUI, applicationID); Vigie reads ChirpStack v4: upgrade the network server"
         )
     if kind not in KINDS:
-        raise BadEvent(f"unknown type {kind!r}: this version stores {', '.join(KINDS)}")
+        raise BadEvent(f"unknown type {_shown(kind)}: this version stores {', '.join(KINDS)}")
     device = _table(fields, "deviceInfo")
     dev_eui = _text(device, "devEui").lower()
     if len(dev_eui) != 16 or not all(digit in "0123456789abcdef" for digit in dev_eui):
-        raise BadEvent(f"deviceInfo.devEui is {dev_eui!r}, not 16 hex digits")
+        raise BadEvent(f"deviceInfo.devEui is {_shown(dev_eui)}, not 16 hex digits")
     time = _time(fields, "time")
     if time is None:
         raise BadEvent("the event has no time")
@@ -201,7 +205,7 @@ def _fields(topic: str, body: bytes, *, full: bool) -> tuple[str, dict[str, Any]
         return _kind(fields, word), fields
     message_type = _MESSAGES.get(word)
     if message_type is None:
-        raise BadEvent(f"unknown type {word!r}, and not JSON: this version stores {', '.join(KINDS)}")
+        raise BadEvent(f"unknown type {_shown(word)}, and not JSON: this version stores {', '.join(KINDS)}")
     try:
         message: Any = message_type.FromString(body)
     except DecodeError:
@@ -221,6 +225,12 @@ def _kind(fields: dict[str, Any], word: str) -> str:
     return "join" if "devAddr" in fields else word
 
 
+def _shown(value: object) -> str:
+    """A value in a reason that a person reads in a list: not all of it where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:
     value = fields.get(name)
     if value is None:
@@ -233,21 +243,21 @@ def _table(fields: dict[str, Any], name: str) -> dict[str, Any]:
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name, "")
     if not isinstance(value, str):
-        raise BadEvent(f"{name} is {value!r}, not text")
+        raise BadEvent(f"{name} is {_shown(value)}, not text")
     return value
 
 
 def _flag(fields: dict[str, Any], name: str) -> bool:
     value = fields.get(name, False)
     if not isinstance(value, bool):
-        raise BadEvent(f"{name} is {value!r}, neither true nor false")
+        raise BadEvent(f"{name} is {_shown(value)}, neither true nor false")
     return value
 
 
 def _real(fields: dict[str, Any], name: str) -> float:
     value = fields.get(name, 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadEvent(f"{name} is {value!r}, not a finite number")
+        raise BadEvent(f"{name} is {_shown(value)}, not a finite number")
     return float(value)
 
 
@@ -256,7 +266,7 @@ def _whole(fields: dict[str, Any], name: str) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadEvent(f"{name} is {value!r}, not a whole number")
+        raise BadEvent(f"{name} is {_shown(value)}, not a whole number")
     return value
 
 
@@ -267,7 +277,7 @@ def _time(fields: dict[str, Any], name: str) -> int | None:
     try:
         return parse_time(text)
     except ValueError:
-        raise BadEvent(f"{name} is {text!r}, not an RFC 3339 time") from None
+        raise BadEvent(f"{name} is {_shown(text)}, not an RFC 3339 time") from None
 
 
 def _up(dev_eui: str, time: int, fields: dict[str, Any]) -> Up:
@@ -275,7 +285,7 @@ def _up(dev_eui: str, time: int, fields: dict[str, Any]) -> Up:
     try:
         data = binascii.a2b_base64(text.encode(), strict_mode=True) if text else b""
     except ValueError:
-        raise BadEvent(f"data is {text[:40]!r}, not base64") from None
+        raise BadEvent("data is not base64") from None
     heard = fields.get("rxInfo", [])
     if not isinstance(heard, list) or not all(isinstance(one, dict) for one in heard):
         raise BadEvent("rxInfo is not a list of objects")

@@ -26,7 +26,7 @@ from .errors import BrokerError, SpoolFull
 from .events import identify
 from .files import read_secret
 from .metrics import Metrics
-from .spool import Arrival, Spool
+from .spool import Arrival, Kept, Spool
 
 BATCH = 1000
 KEEPALIVE_S = 30
@@ -240,8 +240,10 @@ class Ingest:
             self.beat = time.monotonic()
             messages = session.read()
             if messages:
-                self._keep(messages)
+                kept = self._keep(messages)
                 session.acknowledge(messages)
+                for one, message in zip(kept, messages, strict=True):
+                    _log.debug("acknowledged", id=one.id, mid=message.mid)
             if not subscribed and session.subscribed:
                 subscribed = True
                 self._subscribed(session)
@@ -253,19 +255,24 @@ class Ingest:
         self._failures = 0
         _log.info("subscribed", topic=self._settings.topic, session="resumed" if session.present else "new")
 
-    def _keep(self, messages: list[mqtt.MQTTMessage]) -> None:
-        arrivals = []
+    def _keep(self, messages: list[mqtt.MQTTMessage]) -> list[Kept]:
+        arrivals, uniques = [], []
         for message in messages:
             body = bytes(message.payload)
             identity = identify(message.topic, body)
             arrivals.append(Arrival(identity.kind, identity.key, message.topic, body))
-        fresh = self._spool.add(arrivals)
+            uniques.append(identity.unique)
+        kept = self._spool.add(arrivals)
         # Counted after the commit and before the acknowledgement: whoever sees the count may rely on the event.
         for arrival in arrivals:
             self._metrics.messages.labels(arrival.kind).inc()
-        self._metrics.duplicates.inc(fresh.count(False))
+        self._metrics.duplicates.inc(sum(not one.fresh for one in kept))
+        for one, arrival, unique in zip(kept, arrivals, uniques, strict=True):
+            # The number that `vigie dead list` and every later line have, beside what ChirpStack calls the event. Never its body.
+            said = "committed" if one.fresh else "duplicate"
+            _log.debug(said, id=one.id, kind=arrival.kind, unique=unique, topic=arrival.topic, bytes=len(arrival.body))
         self._wake.set()
-        _log.debug("committed", events=len(arrivals), duplicates=fresh.count(False))
+        return kept
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

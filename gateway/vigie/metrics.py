@@ -1,7 +1,7 @@
 """The gateway's metrics, by the names that docs/administrator.md lists; one `Metrics` a process, its own registry."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -60,12 +60,27 @@ class Metrics:
         self.points = Counter(
             "vigie_points", "Points that InfluxDB acknowledged", ["measurement"], registry=self.registry
         )
+        self.downlinks = Counter(
+            "vigie_downlinks",
+            "Downlinks with data, by what the network server says of them",
+            ["state"],
+            registry=self.registry,
+        )
+        for state in ("sent", "acknowledged", "unacknowledged"):
+            self.downlinks.labels(state)
         for kind in (*KINDS, "unknown"):
             self.messages.labels(kind)  # a series that starts at 0 is one that an alert can watch
         self.registry.register(_SpoolCollector(spool))
         ProcessCollector(
             registry=self.registry
         )  # process_start_time_seconds tells one run of the gateway from the next
+
+    def count_downlink(self, measurement: str, fields: Mapping[str, object]) -> None:
+        """A stored point that says what became of a downlink: of one with data, MAC commands alone are the network's own."""
+        if measurement == "txack" and fields.get("queue_item"):
+            self.downlinks.labels("sent").inc()
+        elif measurement == "ack":
+            self.downlinks.labels("acknowledged" if fields.get("acknowledged") else "unacknowledged").inc()
 
     def render(self) -> bytes:
         """The text format of Prometheus."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from .errors import SpoolError, SpoolFull
 
@@ -50,6 +50,13 @@ class Arrival:
     body: bytes
 
 
+class Kept(NamedTuple):
+    """An event's number in the spool; `fresh` False: it is known already, under that number."""
+
+    id: int
+    fresh: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
     """An event in the spool; `attempts` counts how often it was put off."""
@@ -75,12 +82,13 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The spool at one instant; `oldest_ns` is the arrival of the oldest waiting event, None without one."""
+    """The spool at one instant; `oldest_ns` is the arrival of the oldest waiting event, `last_ns` of the last of all, or None."""
 
     waiting: int
     dead: int
     bytes: int
     oldest_ns: int | None
+    last_ns: int | None
 
 
 class Spool:
@@ -105,14 +113,14 @@ class Spool:
         with self._lock:
             self._db.close()
 
-    def add(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Commits a batch: True for each event that is new, False for a duplicate. Raises SpoolFull and keeps none of it.
+    def add(self, arrivals: Sequence[Arrival]) -> list[Kept]:
+        """Commits a batch; each event's number, and whether it is new. Raises SpoolFull and keeps none of it.
 
         Full is: at `max_bytes`, or the disk refuses. The caller must then acknowledge nothing.
         """
         size = sum(len(arrival.body) + len(arrival.topic) for arrival in arrivals)
         now = self._now_ns()
-        fresh: list[bool] = []
+        kept: list[Kept] = []
         with self._lock, self._transaction() as db:
             if self._used_bytes() + size > self.max_bytes:
                 raise SpoolFull(
@@ -121,14 +129,17 @@ class Spool:
                 )
             for arrival in arrivals:
                 cursor = db.execute("INSERT OR IGNORE INTO seen (key) VALUES (?)", (arrival.key,))
-                fresh.append(cursor.rowcount == 1)
-                if cursor.rowcount == 1:
+                fresh = cursor.rowcount == 1
+                (number,) = db.execute("SELECT id FROM seen WHERE key = ?", (arrival.key,)).fetchone()
+                kept.append(Kept(number, fresh))
+                if fresh:
                     db.execute(
                         "INSERT INTO events (id, received_ns, kind, topic, body) VALUES (?, ?, ?, ?, ?)",
-                        (cursor.lastrowid, now, arrival.kind, arrival.topic, arrival.body),
+                        (number, now, arrival.kind, arrival.topic, arrival.body),
                     )
             db.execute("DELETE FROM seen WHERE id <= (SELECT max(id) FROM seen) - ?", (REMEMBERED_KEYS,))
-        return fresh
+            db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES ('last event', ?)", (str(now),))
+        return kept
 
     def take(self, limit: int) -> list[Spooled]:
         """The oldest waiting events whose next try has come; they stay in the spool until `settle`."""
@@ -163,7 +174,10 @@ class Spool:
             oldest = self._db.execute(
                 "SELECT received_ns FROM events WHERE reason IS NULL ORDER BY id LIMIT 1"
             ).fetchone()
-            return Counts(waiting, dead, self._used_bytes(), oldest[0] if oldest else None)
+            last = self._db.execute("SELECT value FROM facts WHERE name = 'last event'").fetchone()
+            return Counts(
+                waiting, dead, self._used_bytes(), oldest[0] if oldest else None, int(last[0]) if last else None
+            )
 
     def dead_letters(self, ids: Sequence[int] | None = None) -> list[DeadLetter]:
         """All dead letters, or those with the given numbers, oldest first."""
@@ -173,6 +187,13 @@ class Spool:
             ).fetchall()
         letters = [DeadLetter(*row) for row in rows]
         return letters if ids is None else [letter for letter in letters if letter.id in set(ids)]
+
+    def dead_reasons(self) -> list[tuple[str, int]]:
+        """Each reason of the dead letters and how many have it, the most frequent first."""
+        with self._lock:
+            return self._db.execute(
+                "SELECT reason, count(*) FROM events WHERE reason IS NOT NULL GROUP BY reason ORDER BY count(*) DESC, reason"
+            ).fetchall()
 
     def replay(self, ids: Iterable[int]) -> int:
         """Makes dead letters wait again; how many there were."""
@@ -242,6 +263,21 @@ class Spool:
                     f"spool: {self.path} cannot be written: {error}; free its disk or mend its rights"
                 ) from None
             raise SpoolError(f"spool: {self.path}: {error}") from None
+
+
+def owner(path: Path) -> str | None:
+    """The process id of the gateway that has the spool, None without one."""
+    try:
+        with path.with_name(path.name + ".lock").open(encoding="ascii") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return handle.read().strip() or "unknown"
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SpoolError(f"spool: {path}: {error.strerror}; run this as the gateway's user") from None
+    return None
 
 
 @contextmanager

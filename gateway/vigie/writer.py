@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import orjson
@@ -145,9 +146,13 @@ class Writer:
             outcome.dead.items(),
             [(s.id, _put_off_ns(s.attempts)) for s in batch if s.id in put_off],
         )
+        for point in outcome.stored:
+            self._metrics.count_downlink(point.measurement, point.fields)
         for event, reason in outcome.dead.items():
             _log.warning("dead letter", id=event, reason=reason)
-        _log.debug("settled", events=len(batch), dead=len(outcome.dead), put_off=len(put_off))
+        for spooled in batch:
+            if spooled.id not in outcome.dead and spooled.id not in put_off:
+                _log.debug("settled", id=spooled.id)
 
     def _translate(self, spooled: Spooled, by_bucket: dict[str, list[_Line]], outcome: _Outcome) -> None:
         try:
@@ -161,6 +166,9 @@ class Writer:
         if isinstance(decoded, Rejected):
             self._metrics.decode_errors.labels(decoded.code).inc()
             outcome.dead[spooled.id] = decoded.reason
+            _log.debug("rejected", id=spooled.id, why=decoded.code)
+        else:
+            _log.debug("decoded", id=spooled.id, points=len(made))
         for point in made:
             by_bucket.setdefault(point.bucket, []).append(_Line(spooled.id, point))
 
@@ -171,6 +179,16 @@ class Writer:
             chunk = chunks[-1]
             answer = self._post(bucket, chunk)
             verdict = judge(answer.status, len(chunk), attempt)
+            if attempt == 0 or verdict not in {Verdict.WAIT, Verdict.HOLD}:  # once, however long the wait
+                for event, lines_of_it in Counter(one.event for one in chunk).items():
+                    _log.debug(
+                        verdict.name.lower(),
+                        id=event,
+                        bucket=bucket,
+                        status=answer.status,
+                        lines=lines_of_it,
+                        of=len(chunk),
+                    )
             if verdict in {Verdict.WAIT, Verdict.HOLD}:
                 self._wait(bucket, answer, verdict, attempt)
                 attempt += 1
@@ -184,7 +202,7 @@ class Writer:
                 middle = len(chunk) // 2
                 chunks += [chunk[middle:], chunk[:middle]]
             elif verdict is Verdict.DEAD:
-                outcome.dead[chunk[0].event] = f"InfluxDB refuses it: {answer.text}"
+                outcome.dead[chunk[0].event] = _refused(bucket, chunk[0].point, answer)
             else:
                 outcome.put_off.add(chunk[0].event)
                 _log.error("put off: InfluxDB fails over this event", id=chunk[0].event, reason=answer.text)
@@ -228,6 +246,12 @@ def _message(data: bytes) -> str:
     except (orjson.JSONDecodeError, AttributeError):
         found = None
     return str(found) if found else data[:200].decode("utf-8", "replace").strip()
+
+
+def _refused(bucket: str, point: Point, answer: Answer) -> str:
+    """Why InfluxDB has no such point. Of a time too old it says no more than "beyond retention policy"."""
+    moment = datetime.fromtimestamp(point.time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"InfluxDB refuses the point {point.measurement} of {moment} in bucket {bucket!r}: {answer.text}"
 
 
 def _put_off_ns(attempts: int) -> int:
