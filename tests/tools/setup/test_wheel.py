@@ -1,5 +1,7 @@
 """What a wheel and an sdist of the project hold: the gateway with its payload, the tools, nothing under a generic name."""
 
+import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -36,3 +38,30 @@ def test_the_sdist_holds_the_payload_where_the_gateway_looks(built):
     assert {f"gateway/vigie/payload/{name}" for name in PAYLOAD} <= names
     assert {f"firmware/payload/{name}" for name in PAYLOAD} <= names
     assert "LICENSE" in names
+
+
+def test_the_wheel_has_the_technicians_command_and_the_firmware_for_it(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    (scripts,) = tmp_path.glob("*.dist-info/entry_points.txt")
+    assert "vigie-node = vigie_tools.technician.cli:app" in scripts.read_text()
+    code = (
+        "import json; from vigie_tools.technician import cli, flash;"
+        "print(json.dumps([flash.__file__, sorted(flash.compiled()), cli.chirpstack.CODEC.is_file()]))"
+    )
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=variables | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    where, files, codec = json.loads(done.stdout)
+    sources = places.ROOT / "firmware"
+    names = {path.relative_to(sources).as_posix() for path in sources.rglob("*.py")} - {"main.py"}
+    assert where.startswith(str(tmp_path)) and codec
+    assert set(files) == {"/main.py"} | {f"/{name[:-3]}.mpy" for name in names}
