@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import unicodedata
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -445,3 +446,31 @@ def test_no_file_makes_the_reader_fail(data):
         for line in parse(head + data, kind, None, "x"):
             assert line.number > 1
             assert (line.row is None) == bool(line.reason)
+
+
+def page_tables():
+    text = (Path(__file__).parents[2] / "docs" / "register.md").read_text()
+    for name, section in re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL):
+        rows = [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"
+        ]
+        yield name, rows[2:], section
+
+
+def test_the_page_has_each_kinds_columns_and_its_examples_import(register):
+    pages = {name: (rows, section) for name, rows, section in page_tables()}
+    assert set(pages) == set(KINDS)
+    for name, kind in KINDS.items():
+        rows, section = pages[name]
+        assert [row[0] for row in rows] == [column.name for column in kind.columns]
+        assert [row[3] != "" for row in rows] == [
+            column.needed or row[3] == "key" for column, row in zip(kind.columns, rows, strict=True)
+        ]
+        assert [row[4].startswith("personal") for row in rows] == [column.personal for column in kind.columns]
+        by_name = {column.name: field for column, field in zip(kind.columns, kind.row._fields, strict=True)}
+        assert {by_name[row[0]] for row in rows if row[3] == "key"} == set(kind.key)
+        example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+        report = take(register, name, example, zone=PARIS)
+        # the example's second device hangs at a site of its own
+        assert [why for _, why in report.refused if "'S-0043'" not in why] == []
+        assert report.new >= 1
