@@ -214,10 +214,11 @@ class Core:
             self._store.save_radio(device)
         rx2 = Way(region.RX2_FREQUENCY_HZ, region.RX2_DR, region.JOIN_DELAY_S + 1)
         items = windows((Way(uplink.freq_hz, dr, region.JOIN_DELAY_S), rx2), (phy, phy))
-        joined = events_of.join(device, dev_addr, context["deduplication_id"], rx_time(uplink, now_ns))
         sender = self._sender(device, uplink, now_ns)
-        downlinks = [self._send(device, sender, items, now_ns, None)] if sender else []
-        return Answer([events_of.event(device, joined)], downlinks)
+        if sender is None:  # ChirpStack sends the event after the join-accept, and comes to neither
+            return Answer([], [])
+        joined = events_of.join(device, dev_addr, context["deduplication_id"], rx_time(uplink, now_ns))
+        return Answer([events_of.event(device, joined)], [self._send(device, sender, items, now_ns, None)])
 
     # -- data
 
