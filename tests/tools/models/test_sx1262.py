@@ -340,6 +340,21 @@ def test_reception_gives_payload_pointer_and_levels(ready):
     assert ready.air.log[-1].outcome == ((ready.host.dev_eui, ""),)
 
 
+@pytest.mark.parametrize("crc", [False, True])
+def test_a_frame_that_another_one_wrecks_comes_garbled(ready, crc):
+    ready.cmd("0803FF000200000000")
+    ready.rx_setup(9)
+    start = ready.clock.now + 100 * MS
+    air = ready.downlink(b"downlink", start, 9, crc=crc)
+    ready.downlink(b"other", start + air - 40 * MS, 9)
+    ready.clock.run(start - 10 * MS)
+    open_rx(ready)
+    ready.clock.run(start + air)
+    assert ready.irq() == 0x16 | 0x40 * crc
+    assert ready.cmd("1E0000", bytes(8))[3:] != b"downlink"
+    assert ready.air.log[-1].outcome == ((ready.host.dev_eui, "collision"),)
+
+
 def test_symbol_timeout_ends_the_window_after_so_many_symbols(ready):
     ready.rx_setup(7, symbols=24)
     opened = open_rx(ready)

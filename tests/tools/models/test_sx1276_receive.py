@@ -176,6 +176,17 @@ def test_the_wrong_optimisation_garbles_the_payload(ready, crc):
     assert ready.read(0x00, 5) != b"hello"
 
 
+@pytest.mark.parametrize("crc", [False, True])
+def test_a_frame_that_another_one_wrecks_comes_garbled(ready, crc):
+    ready.rx_setup(9)
+    ready.downlink(b"other", ready.clock.now + 150 * MS, 9)
+    flags, _why = ready.listen_to(b"downlink", crc=crc)
+    assert flags == RX_DONE | VALID_HEADER | CRC_ERROR * crc
+    assert dict(ready.air.log[-2].outcome) == {ready.host.dev_eui: "collision"}
+    ready.write(0x0D, 0x00)
+    assert ready.read(0x00, 8) != b"downlink"
+
+
 @pytest.mark.parametrize(("writes", "loss"), [("", 0), ("8C20", 2), ("A600", 0), ("A600 8CC3", 48), ("B602", 3)])
 def test_gain_and_the_high_bandwidth_erratum_cost_sensitivity(ready, writes, loss):
     ready.rx_setup(9)

@@ -1,88 +1,8 @@
-import heapq
-from dataclasses import dataclass
-
 import pytest
+from air_world import BOARD, MS, ONE, OTHER, START, TWO, Ear, Item, World, uplink
 
 from tools.world import chance, lora
-from tools.world.air import Air, LoRaGateway, Transmission
-
-MS = 1_000_000
-START = 1_790_000_000_000_000_000
-BOARD, ONE, TWO = "00000000000000a1", "00000000000000f1", "00000000000000f2"
-
-
-class Timer:
-    def __init__(self, action):
-        self.action = action
-
-    def cancel(self):
-        self.action = None
-
-
-class Clock:
-    def __init__(self):
-        self.now, self.queue, self.sequence = START, [], 0
-
-    def at(self, when, action):
-        assert when >= self.now
-        self.sequence += 1
-        timer = Timer(action)
-        heapq.heappush(self.queue, (when, self.sequence, timer))
-        return timer
-
-    def run(self, until):
-        while self.queue and self.queue[0][0] <= until:
-            self.now, _, timer = heapq.heappop(self.queue)
-            if timer.action is not None:
-                timer.action()
-        self.now = until
-
-
-class Ear:
-    """A receiver that locks on whatever it hears."""
-
-    def __init__(self, air, name=BOARD, why=""):
-        self.air, self.name, self.why, self.got = air, name, why, []
-
-    def hear(self, frame, level):
-        if not self.why:
-            self.air.lock(frame, self, level)
-        return self.why
-
-    def received(self, frame, level):
-        self.got.append(frame.what.payload)
-        return ""
-
-
-@dataclass
-class Item:
-    delay_ns: int
-    phy: bytes = b"down"
-    freq_hz: int = 868_100_000
-    bandwidth_hz: int = 125_000
-    spreading_factor: int = 7
-    power_dbm: float = 14.0
-    iq_inverted: bool = True
-
-
-def uplink(payload=b"hello", sf=7, **changes):
-    options = {"freq_hz": 868_100_000, "bandwidth_hz": 125_000, "power_dbm": 14.0, "optimised": sf >= 11} | changes
-    return Transmission(spreading_factor=sf, payload=payload, **options)
-
-
-class World:
-    def __init__(self, seed=1):
-        self.clock = Clock()
-        self.air = Air(self.clock, seed, keep=1000)
-        self.one = LoRaGateway(self.air, ONE)
-        self.heard = []
-        self.air.on_uplink = lambda frame, receptions, end: self.heard.append((frame, receptions, end))
-        self.air.set_path_loss(BOARD, ONE, 115.0)
-
-    def send(self, what, board=BOARD):
-        frame = self.air.transmit(board, what)
-        self.clock.run(frame.end)
-        return frame
+from tools.world.air import LoRaGateway
 
 
 @pytest.fixture
@@ -186,7 +106,7 @@ def test_the_gateway_is_deaf_while_it_sends(world):
 
 
 def test_a_downlink_reaches_who_listens_also_when_it_was_under_way(world):
-    early, late = Ear(world.air), Ear(world.air, "00000000000000a2")
+    early, late = Ear(world.air), Ear(world.air, OTHER)
     off, wrong = Ear(world.air, "00000000000000a3"), Ear(world.air, "00000000000000a4", "data rate")
     world.air.listen(early)
     world.air.listen(wrong)
@@ -195,7 +115,7 @@ def test_a_downlink_reaches_who_listens_also_when_it_was_under_way(world):
     world.air.listen(late)
     world.clock.run(answer.start + 1000 * MS)
     assert (early.got, late.got, off.got, wrong.got) == ([b"down"], [b"down"], [], [])
-    assert world.air.log[0].outcome == ((BOARD, ""), ("00000000000000a2", ""), ("00000000000000a4", "data rate"))
+    assert world.air.log[0].outcome == ((BOARD, ""), (OTHER, ""), ("00000000000000a4", "data rate"))
 
 
 def test_a_receiver_closed_inside_the_frame_gets_nothing(world):
@@ -209,7 +129,7 @@ def test_a_receiver_closed_inside_the_frame_gets_nothing(world):
 
 
 def test_boards_do_not_hear_each_other(world):
-    ear = Ear(world.air, "00000000000000a2")
+    ear = Ear(world.air, OTHER)
     world.air.listen(ear)
     world.send(uplink())
     assert ear.got == []
