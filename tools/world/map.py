@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import sqrt
 
 from . import chance
 from .sites import GATEWAY_ID, Site
@@ -112,7 +113,7 @@ class CityMap:
 
     def distance_m(self, one: str, other: str) -> float:
         """Between two places, in m."""
-        return float(_squared_m(self.place(one), self.place(other)) ** 0.5)
+        return sqrt(_squared_m(self.place(one), self.place(other)))
 
     def degrees(self, name: str) -> tuple[float, float]:
         """Latitude and longitude, of a city that is made up: what stands on the ground there is another one."""
@@ -124,7 +125,7 @@ class CityMap:
         """What buildings add to or take from a path's median: 8 dB of standard deviation, half the variance the node's own."""
         own = chance.bell(self.seed, "shadow", node)
         path = chance.bell(self.seed, "shadow", node, gateway_id)
-        return float(SHADOWING_DB * (own + path) * 0.5**0.5)
+        return SHADOWING_DB * sqrt(0.5) * (own + path)
 
     def loss_db(self, sender: str, receiver: str) -> float:
         """`air.Ground`: path, shadowing and cover less the antennas, to a quarter of a dB."""
