@@ -36,7 +36,7 @@ _HEADERS = {
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -239,9 +239,9 @@ def _busy(text: str) -> Response:
 
 async def _form(request: Request) -> dict[str, str]:
     """A small form's fields, from this page only."""
-    # RFC 6454: a browser names the page that a POST comes from
+    # A browser names the site that a POST comes from. The scheme is left out: a proxy may have another than we see.
     origin = request.headers.get("origin")
-    if origin is not None and origin != f"{request.url.scheme}://{request.headers.get('host', '')}":
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host", ""):
         raise HTTPException(403, "This form came from another page.")
     body = b""
     async for part in request.stream():

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from .texts import EN, FR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TEN_MONTHS_NS = 300 * 86_400 * 10**9
 
 
 class Moment(NamedTuple):
@@ -46,12 +47,17 @@ class Language:
             )
         )
 
-    def moment(self, ns: int) -> Moment:
-        """To the minute."""
+    def moment(self, ns: int, now_ns: int | None = None) -> Moment:
+        """To the minute; without the year where `now_ns` is less than ten months away."""
         when = at(ns)
+        near = now_ns is not None and abs(now_ns - ns) < _TEN_MONTHS_NS
         return Moment(
             when.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            str(format_datetime(when, "d MMM y, HH:mm", tzinfo=self.zone, locale=self._locale)),
+            str(
+                format_datetime(
+                    when, "d MMM, HH:mm" if near else "d MMM y, HH:mm", tzinfo=self.zone, locale=self._locale
+                )
+            ),
             str(format_datetime(when, self._utc_form(when), tzinfo=UTC, locale=self._locale)),
         )
 
@@ -60,14 +66,14 @@ class Language:
         same = when.astimezone(self.zone).date() == when.date()
         return "HH:mm 'UTC'" if same else "d MMM, HH:mm 'UTC'"
 
-    def time(self, ns: int) -> Markup:
+    def time(self, ns: int, now_ns: int | None = None) -> Markup:
         """A moment as an element: local time and, beside it, UTC."""
-        moment = self.moment(ns)
+        moment = self.moment(ns, now_ns)
         return Markup('<time datetime="{}">{}</time> <span class="utc">({})</span>').format(*map(escape, moment))
 
-    def local_time(self, ns: int) -> Markup:
+    def local_time(self, ns: int, now_ns: int | None = None) -> Markup:
         """The local time only, as an element."""
-        moment = self.moment(ns)
+        moment = self.moment(ns, now_ns)
         return Markup('<time datetime="{}">{}</time>').format(moment.iso, moment.local)
 
     def utc_time(self, ns: int) -> str:

@@ -41,8 +41,8 @@ class Shown:
     leak: str
 
 
-def shown(one: Entry, to: Language) -> Shown:
-    """The words of one node."""
+def shown(one: Entry, to: Language, now_ns: int) -> Shown:
+    """The words of one node; times far from `now_ns` have their year."""
     health, report = one.heard.health, one.heard.report
     return Shown(
         one.dev_eui,
@@ -51,9 +51,9 @@ def shown(one: Entry, to: Language) -> Shown:
         one.known is not None,
         to.say(f"kind_{one.kind or 'unknown'}"),
         one.seen.state,
-        _state(one, to),
-        None if one.last_ns is None else to.time(one.last_ns),
-        _value(one, to),
+        _state(one, to, now_ns),
+        None if one.last_ns is None else to.time(one.last_ns, now_ns),
+        _value(one, to, now_ns),
         _signal(one.heard.link, to),
         _battery(one, to),
         str(health.fields.get("firmware", "")) if health else "",
@@ -61,18 +61,18 @@ def shown(one: Entry, to: Language) -> Shown:
     )
 
 
-def _state(one: Entry, to: Language) -> Markup:
+def _state(one: Entry, to: Language, now_ns: int) -> Markup:
     if one.seen.state in ("late", "silent"):
-        return to.mark(f"{one.seen.state}_since", time=to.local_time(one.seen.since_ns))
+        return to.mark(f"{one.seen.state}_since", time=to.local_time(one.seen.since_ns, now_ns))
     return to.mark(f"state_{one.seen.state}")
 
 
-def _value(one: Entry, to: Language) -> Cell:
+def _value(one: Entry, to: Language, now_ns: int) -> Cell:
     if one.kind == "meter":
         return _last_day(one, to)
     if one.heard.reading is None:
         return Cell("")
-    fields, detail = one.heard.reading.fields, str(to.moment(one.heard.reading.time_ns).local)
+    fields, detail = one.heard.reading.fields, to.moment(one.heard.reading.time_ns, now_ns).local
     if fields.get("time_unsure"):
         detail += f", {to.say('unsure')}"
     if one.kind == "bin":

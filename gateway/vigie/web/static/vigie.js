@@ -2,7 +2,7 @@
 // Adds to pages that are whole without it: news by server-sent events, and charts drawn from the tables. No other source of data.
 
 const live = document.getElementById("live");
-const language = document.documentElement.lang;
+const language = document.documentElement.lang === "fr" ? "fr-FR" : "en-GB"; // as the gateway writes dates
 const NEWS_MS = 5000; // between two readings of the page, however much comes
 const AGEING_MS = 60000; // "on time" becomes "late" without any event
 const AGAIN_MS = 30000; // after the gateway has refused the stream
