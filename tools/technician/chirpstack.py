@@ -21,6 +21,7 @@ from ..setup.say import Problem
 CODEC = Path(__file__).parent / "codec.js"
 TENANT, APPLICATION, PROFILE = "Ville", "vigie", "vigie-class-a-eu868"
 _DEADLINE_S = 10.0
+_REACH_S = 5.0
 _RETRIES = 3
 _PAUSE_S = 0.5
 _PAGE = 1000
@@ -39,6 +40,16 @@ class Api:
         )
         self._address = address
         self._metadata: tuple[tuple[str, str], ...] = (("authorization", f"Bearer {token}"),) if token else ()
+
+    def reach(self) -> None:
+        """Problem at once where nobody answers at the address: a typing error should not cost the calls' patience."""
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=_REACH_S)
+        except grpc.FutureTimeoutError:
+            raise Problem(
+                f"network server at {self._address}: nobody answers there; check the address (host:port of the API, with or "
+                "without TLS) and that it runs"
+            ) from None
 
     def login(self, email: str, password: str) -> None:
         """Takes the token of one of ChirpStack's users."""

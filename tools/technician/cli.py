@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +20,9 @@ from ..setup.say import Problem
 from . import chirpstack
 from . import flash as flashing
 from .board import catch
-from .chirpstack import Api
+from .chirpstack import Api, Place
 from .inventory import KINDS, Keys, Row, counted, only_one, read_list
-from .provision import Found, Names, Progress, carry_out, look
+from .provision import Found, Names, Progress, Report, carry_out, look
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 TOKEN = "VIGIE_CHIRPSTACK_TOKEN"  # noqa: S105 - the name of a variable
@@ -112,41 +112,46 @@ def _provision(
     names = Names(tenant, application, profile, tenant_id)
     connection = Api(api, _token(token_file), tls=tls)
     try:
-        if dry_run:
+        with nullcontext() if dry_run else only_one(keys):
+            kept = Keys(keys)
+            connection.reach()
             with _progress("comparing") as progress:
-                place, found = look(connection, names, rows, Keys(keys), dev_eui_prefix, progress, draw=False)
-            for name, known in (
-                ("tenant", place.tenant),
-                ("application", place.application),
-                ("profile", place.profile),
-            ):
-                if not known:
-                    print(f"would create {name} {getattr(names, name)}")
-            for each in found:
-                print(_would(each))
-            refused = sum(each.what == "refused" for each in found)
-        else:
-            with only_one(keys):
-                kept = Keys(keys)
-                with _progress("comparing") as progress:
-                    place, found = look(connection, names, rows, kept, dev_eui_prefix, progress, draw=True)
+                place, found = look(connection, names, rows, kept, dev_eui_prefix, progress, draw=not dry_run)
+            if dry_run:
+                refused = _announce(place, names, found)
+            else:
                 with _progress("registering") as progress:
                     report = carry_out(connection, names, place, found, kept, progress)
-            for made in report.made:
-                print(f"made {made}")
-            print(f"{report.text()}; keys are in {keys}")
-            for line in report.refused:
-                print(f"vigie-node: {line}", file=sys.stderr)
-            refused = len(report.refused)
+                refused = _tell(report, keys)
     finally:
         connection.close()
     if refused:
         raise typer.Exit(EXIT_FAILED)
 
 
+def _announce(place: Place, names: Names, found: Sequence[Found]) -> int:
+    """What would be done, a line each; how many devices are refused."""
+    for name, known in (("tenant", place.tenant), ("application", place.application), ("profile", place.profile)):
+        if not known:
+            print(f"would create {name} {getattr(names, name)}")
+    for each in found:
+        print(_would(each))
+    return sum(each.what == "refused" for each in found)
+
+
+def _tell(report: Report, keys: Path) -> int:
+    """What was done; how many devices were refused."""
+    for made in report.made:
+        print(f"made {made}")
+    print(f"{report.text()}; keys are in {keys}")
+    for line in report.refused:
+        print(f"vigie-node: {line}", file=sys.stderr)
+    return len(report.refused)
+
+
 @_commands.command("flash")
 def _flash(
-    port: Annotated[str, typer.Argument(help="The board's serial port, such as /dev/ttyACM0.")],
+    port: Annotated[str, typer.Argument(metavar="PORT", help="The board's serial port, such as /dev/ttyACM0.")],
     board: Annotated[str, typer.Option(help=f"Its board file: {', '.join(flashing.CHIPS)}.", show_default=False)],
     dev_eui: Annotated[str, typer.Option(help="Which device of the keys file it becomes.", show_default=False)],
     keys: Annotated[Path, typer.Option(help="The keys file that `provision` wrote.")] = Path("keys.csv"),

@@ -20,8 +20,8 @@ CHIPS = {"bare_s3": "ESP32S3", "bare_s3_rfm95": "ESP32S3"}
 """Board file -> the chip that MicroPython names there."""
 OLDEST = (1, 25)
 CONFIG = "/config.json"
-_TREE = Path(__file__).parents[2] / "firmware"  # a clone
-_WHEEL = Path(__file__).parents[1] / "firmware"  # installed
+_TREE = Path(__file__).resolve().parents[2] / "firmware"  # a clone
+_WHEEL = Path(__file__).resolve().parents[1] / "firmware"  # installed
 _RECORDS = "/keep/"
 _CODE = (".mpy", ".py")
 

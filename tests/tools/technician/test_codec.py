@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 from conftest import ROOT
+from google.protobuf import json_format
 from vigie.payload import air, codes, health, meter
 from vigie.payload import bin as bin_
 
+from tools.devnet import codec as engine
 from tools.setup import places
 from tools.technician.chirpstack import CODEC
 
@@ -120,6 +122,19 @@ def test_noise_is_read_or_refused_as_in_python(kind):
             continue
         assert answer == expected, data.hex()
     assert min(outcomes.values()) > 50, outcomes
+
+
+def test_chirpstacks_own_engine_gives_the_same():
+    """QuickJS, as a strict module and within its time, as devnet runs it; a codec's errors leave an event without an object."""
+    script = CODEC.read_text()
+    for each in VECTORS["right"]:
+        data = bytes.fromhex(each["hex"])
+        told = json_format.MessageToDict(engine.decode(script, data, PORTS[each["kind"]], 0, {}))
+        assert told == readings(each["kind"], KINDS[each["kind"]].decode(data)), each["why"]
+    for each in VECTORS["wrong"]:
+        with pytest.raises(engine.CodecError) as refused:
+            engine.decode(script, bytes.fromhex(each["hex"]), PORTS[each["kind"]], 0, {})
+        assert each["error"] in str(refused.value)
 
 
 def test_another_port_is_told():

@@ -119,21 +119,20 @@ def test_another_programs_files_are_not_swept_away(bench, vigie_node):
     assert "lamp.py" not in world.files() and "lib/rgb.mpy" not in world.files()
 
 
-@pytest.mark.parametrize("after", [1, 4, 9])
-def test_a_cut_cable_leaves_a_board_that_the_next_run_mends(bench, vigie_node, small, monkeypatch, after):
-    """`after`: commands to the board until the plug is pulled; the board then starts with what it has."""
-    world = bench.board({**SMALL, **RECORDS, "config.json": json.dumps(CONFIG)})
-    run, left = boards.Board._run, [after]
+@pytest.mark.parametrize("after", [0.01, 0.1, 0.2])
+def test_a_cable_cut_in_the_midst_leaves_a_board_that_the_next_run_mends(bench, vigie_node, small, monkeypatch, after):
+    """`after`: seconds from the first file until the plug is pulled; at 230,400 bit/s the files take half a second."""
+    world = bench.board({**SMALL, **RECORDS, "config.json": json.dumps(CONFIG)}, baud=230_400)
+    put, begun = boards.Board.put, []
 
-    def pull(board, script, what=""):
-        left[0] -= 1
-        if not left[0]:
-            threading.Timer(0.002, world.cable.close).start()
-            time.sleep(0.01)
-        return run(board, script, what)
+    def pull(board, path, content):
+        if not begun:
+            begun.append(path)
+            threading.Timer(after, world.cable.close).start()
+        put(board, path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(boards.Board, "_run", pull)
+        patch.setattr(boards.Board, "put", pull)
         code, _out, err = vigie_node(*bench.words(world.port))
     assert code == 1 and err == (
         f"vigie-node: {world.port}: the line to the board broke; plug it in again and run this again: it completes what is missing\n"
@@ -245,10 +244,10 @@ def test_a_port_that_vanishes_in_sleep_is_opened_again(bench, vigie_node, tmp_pa
 def test_a_node_that_does_not_join_is_told_with_what_it_said_last(bench, vigie_node):
     (bench.firmware / "node" / "app.py").write_text("print('vigie: no join-accept; the next request in 7 s')\n")
     world = bench.board()
-    code, out, err = vigie_node(*bench.words(world.port, "--join", 2))
+    code, out, err = vigie_node(*bench.words(world.port, "--join", 1))
     assert code == 1 and "  vigie: no join-accept; the next request in 7 s\n" in out
     assert (
-        "has not joined within 2 s; it said last: vigie: no join-accept; the next request in 7 s. Is the device registered"
+        "has not joined within 1 s; it said last: vigie: no join-accept; the next request in 7 s. Is the device registered"
         in err
     )
     (bench.firmware / "node" / "app.py").write_text(
@@ -262,7 +261,7 @@ def test_a_node_that_does_not_join_is_told_with_what_it_said_last(bench, vigie_n
 
 def test_typing_errors_are_one_line(bench, vigie_node, tmp_path):
     for code, words, told in (
-        (2, ("flash",), "Missing argument 'port'"),
+        (2, ("flash",), "Missing argument 'PORT'"),
         (2, ("flash", "/dev/null"), "Missing option '--board'"),
         (2, ("flash", "x", "--board", "bare_s4", "--dev-eui", DEV), "--board bare_s4: one of bare_s3, bare_s3_rfm95 is needed"),
         (1, (*bench.words("x", dev_eui="12"),), f"{bench.keys}: no device 12 among its 2; `vigie-node provision` makes"),
@@ -290,3 +289,18 @@ def test_a_board_that_lies_about_a_file_is_found_out():
 
     with pytest.raises(Problem, match="on the board it is not what was sent"):
         flash.verify(Board(), {"/main.py": b"x"})
+
+
+def test_the_reset_line_is_pulled_without_the_loaders(monkeypatch):
+    """On the usual boards RTS pulls EN, DTR pulls BOOT."""
+
+    class Port:
+        def __init__(self):
+            self.__dict__["seen"] = []
+
+        def __setattr__(self, name, value):
+            self.seen.append((name, value))
+
+    port = Port()
+    boards._pulse(port)
+    assert port.seen == [("dtr", False), ("rts", True), ("rts", False)]

@@ -3,6 +3,7 @@
 import csv
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -214,7 +215,7 @@ def test_kill_9_in_the_midst_leaves_no_device_whose_key_nobody_knows(network, te
     words = ["provision", "--api", network.address, "--token-file", network.token, "--keys", tell.keys]
     words += ["--count", "60", "--kind", "meter"]
     command = [sys.executable, "-m", "tools.technician", *map(str, words)]
-    for devices in (1, 20, 40):
+    for devices in (1, 40):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         limit = time.monotonic() + 20
         while len(stored(network, "device")) < devices and process.poll() is None:
@@ -358,6 +359,17 @@ def test_a_server_that_is_away_is_tried_again_and_then_told(network, monkeypatch
     ):  # two tenants of one name are worse than another run
         network.connection.call(away, api.CreateTenantRequest())
     assert len(calls) == 1
+
+
+def test_an_address_where_nobody_answers_is_told_at_once(network, vigie_node, listing, monkeypatch):
+    monkeypatch.setattr(chirpstack, "_REACH_S", 0.3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, out, err = vigie_node("provision", listing, "--api", address, "--token-file", network.token)
+    assert (code, out) == (1, "") and err.startswith(
+        f"vigie-node: network server at {address}: nobody answers there; check the address"
+    )
 
 
 def test_two_runs_do_not_share_a_keys_file(tmp_path):
