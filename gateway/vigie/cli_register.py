@@ -209,7 +209,7 @@ def _withdraw(context: typer.Context, number: _Number, reason: _Reason, who: _Wh
 
 @register_commands.command("backup")
 def _backup(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")], who: _Who = None) -> None:
-    """A whole copy in a new file, while the gateway runs; to restore, put it in the register's place."""
+    """A whole copy in a new file, while the gateway runs; to restore, stop it and put the copy in the register's place."""
     with _open(context) as register:
         register.note(_user(who), "backup", f"to {file}", personal=True)
         register.backup(file)

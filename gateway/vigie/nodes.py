@@ -25,7 +25,7 @@ _log = structlog.get_logger("nodes")
 
 
 class NodeWriter:
-    """Writes into `bucket` until `stop` is set. A register that is not there yet is an empty one; it is not made."""
+    """Writes into `bucket` until `stop` is set; all in one thread. A register that is not there yet is an empty one; it is not made."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class NodeWriter:
         self._seen: tuple[int, int] | None = None  # version of the register and day that were written last
         self._written: dict[str, Node] = {}
         self._trouble = ""
+        self._register: Register | None = None
 
     def run(self) -> None:
         """Until `stop`."""
@@ -53,17 +54,25 @@ class NodeWriter:
                 _log.error("the register's view does not reach InfluxDB; tried again", reason=trouble)
             self._trouble = trouble
             wait = _AGAIN_S if trouble else LOOK_S
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection to the register, if there is one."""
+        if self._register is not None:
+            self._register.close()
+        self._register = None
 
     def look(self) -> str:
         """Writes what has changed since the last look; why it could not, or an empty text."""
-        if not self._path.exists():
-            return ""
         try:
-            # opened anew: a backup may have been put in its place
-            with Register(self._path) as register:
-                seen = (register.version(), self._now_ns() // _DAY_NS)
-                return "" if seen == self._seen else self._write(register.nodes(self._now_ns()), seen)
+            if self._register is None:
+                if not self._path.exists():
+                    return ""
+                self._register = Register(self._path)
+            seen = (self._register.version(), self._now_ns() // _DAY_NS)
+            return "" if seen == self._seen else self._write(self._register.nodes(self._now_ns()), seen)
         except RegisterError as error:
+            self.close()
             return str(error)
 
     def _write(self, nodes: list[Node], seen: tuple[int, int]) -> str:

@@ -3,7 +3,9 @@
 import re
 import sqlite3
 import stat
+import threading
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -376,9 +378,28 @@ def test_the_file_is_its_owners_and_survives(city, tmp_path):
         city.backup(copy)
 
 
+def test_many_may_make_the_file_at_the_same_moment(tmp_path):
+    for turn in range(5):
+        path, start = tmp_path / f"{turn}.sqlite", threading.Barrier(6)
+
+        def open_it(path=path, start=start):
+            start.wait()
+            with Register(path) as made:
+                return made.version()
+
+        with ThreadPoolExecutor(6) as pool:
+            assert [done.result() for done in [pool.submit(open_it) for _ in range(6)]] == [0] * 6
+    assert [path.name for path in tmp_path.iterdir() if "new" in path.name] == []
+
+
 def test_a_file_that_is_no_register_is_one_line(tmp_path):
     (tmp_path / "x").write_bytes(b"no database at all, but long enough to be looked at" * 20)
-    for path, words in ((tmp_path / "x", "not a database"), (tmp_path / "x" / "y", r"Not a directory|exists")):
+    (tmp_path / "empty").touch()
+    for path, words in (
+        (tmp_path / "empty", "it is no register"),
+        (tmp_path / "x", "not a database"),
+        (tmp_path / "x" / "y", r"Not a directory|exists"),
+    ):
         with pytest.raises(RegisterError, match=words):
             Register(path)
 

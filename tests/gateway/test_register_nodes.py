@@ -57,6 +57,7 @@ def test_the_view_is_written_at_the_start_after_a_change_and_on_a_new_day(tmp_pa
     assert (nodes.look(), door.lines[2:]) == ("", [bin_.replace('district=""', 'district="lac"')])
     now[0] += DAY_NS
     assert nodes.look() == ""
+    nodes.close()
     assert [line.rpartition(" ")[2] for line in door.lines[3:]] == [str(20_001 * DAY_NS)] * 2
 
 

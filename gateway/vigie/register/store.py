@@ -7,9 +7,10 @@ row whose place no other has taken. An instance is one connection for one thread
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -105,14 +106,12 @@ class Register:
         self.path = path
         self.now_ns = now_ns
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # SQLite gives its -wal and -shm files the rights of this one.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            if not path.exists():
+                _make(path)
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA foreign_keys=ON")
-            self._create()
+            self._check()
         except (OSError, sqlite3.Error) as error:
             raise RegisterError(f"register: {path}: {error}; check [register] path, its rights and its disk") from None
 
@@ -271,11 +270,11 @@ class Register:
         except sqlite3.Error as error:
             raise self._trouble(error) from None
 
-    def _create(self) -> None:
+    def _check(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError("it is no register; move it away or name another file")
+        if version != _SCHEMA_VERSION:
             raise sqlite3.DatabaseError(f"its schema is version {version}, this version knows {_SCHEMA_VERSION}")
 
     def _append(self, row: Row, body: str | None, origin: Origin, supersedes: int | None) -> int:
@@ -308,6 +307,26 @@ class Register:
 
     def _trouble(self, error: sqlite3.Error) -> RegisterError:
         return RegisterError(f"register: {self.path}: {error}; free its disk or mend its rights")
+
+
+def _make(path: Path) -> None:
+    """Makes the file, whole or not at all: gateway and command may do so at the same moment, and the first one's stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        # SQLite gives its -wal and -shm files the rights of this one; that it is WAL stands in the file.
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        db = sqlite3.connect(fresh, isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
+        finally:
+            db.close()
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _places(row: Row) -> tuple[str | None, str | None, str | None]:
