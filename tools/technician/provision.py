@@ -106,7 +106,8 @@ def _remembered(row: Row, keys: Keys, by_name: dict[str, list[str]]) -> tuple[Ro
         if given and given != kept_value:
             shown = "another one" if name == "app_key" else kept_value
             return row, f"{name}: {keys.path} has {shown}; nothing is changed, correct one of the two"
-    return replace(row, join_eui=known.join_eui, app_key=known.app_key), ""
+    kept = {name: getattr(row, name) or getattr(known, name) for name in ("join_eui", "app_key", "site", "district")}
+    return replace(row, **kept), ""
 
 
 def _there(row: Row, devices: Devices, profile: str, place: Place, keys: Keys) -> Found:
