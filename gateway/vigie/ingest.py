@@ -9,6 +9,7 @@ the session and the events. Staying, silent, would end in the broker's keep-aliv
 
 import random
 import select
+import ssl
 import threading
 import time
 from typing import Any
@@ -22,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from . import settings as config
-from .errors import BrokerError, SpoolFull
+from .errors import BrokerError, SettingsError, SpoolFull
 from .events import identify
 from .files import read_secret
 from .metrics import Metrics
@@ -68,6 +69,8 @@ class Session:
             if settings.password_file is not None:
                 password = read_secret(settings.password_file, "[mqtt] password_file")
             self._client.username_pw_set(settings.username, password)
+        if settings.tls:
+            self._client.tls_set_context(_tls_context(settings))
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -161,6 +164,9 @@ class Session:
         return int(sock.fileno())
 
     def _readable(self, timeout_s: float) -> bool:
+        sock = self._client.socket()
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True  # decrypted already, which no poll sees
         poller = select.poll()
         poller.register(self._fileno(), select.POLLIN)
         return bool(poller.poll(timeout_s * 1000))
@@ -186,6 +192,24 @@ class Session:
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._messages.append(message)
+
+
+def _tls_context(settings: config.Mqtt) -> ssl.SSLContext:
+    """SettingsError names the file that is of no use."""
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise _useless("ca_file", settings.ca_file, error) from None
+    if settings.cert_file is not None:
+        try:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        except OSError as error:
+            raise _useless("cert_file and key_file", settings.cert_file, error) from None
+    return context
+
+
+def _useless(name: str, path: object, error: OSError) -> SettingsError:
+    return SettingsError(f"[mqtt] {name}: {path}: {error.strerror or error}; give PEM files that the gateway may read")
 
 
 class Ingest:

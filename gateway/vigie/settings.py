@@ -19,13 +19,20 @@ class _Section(BaseModel):
 
 
 class Mqtt(_Section):
-    """The broker and the session that it keeps for this gateway."""
+    """The broker and the session that it keeps for this gateway.
+
+    With `tls`, `ca_file` has the broker's authority instead of the system's; `cert_file` and `key_file` are the gateway's own.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(1883, ge=1, le=65535)
     client_id: str = Field("vigie", min_length=1)
     username: str | None = None
     password_file: PurePath | None = None
+    tls: bool = False
+    ca_file: PurePath | None = None
+    cert_file: PurePath | None = None
+    key_file: PurePath | None = None
     topic: str = Field("application/+/device/+/event/+", min_length=1)
 
 
@@ -140,8 +147,10 @@ def _one_line(file: PurePath, error: ValidationError) -> str:
 
 def _anchored(settings: Settings, folder: PurePath) -> Settings:
     mqtt, influxdb, spool = settings.mqtt, settings.influxdb, settings.spool
-    if mqtt.password_file is not None:
-        mqtt = mqtt.model_copy(update={"password_file": folder / mqtt.password_file})
+    names = ("password_file", "ca_file", "cert_file", "key_file")
+    mqtt = mqtt.model_copy(
+        update={name: folder / value for name in names if (value := getattr(mqtt, name)) is not None}
+    )
     influxdb = influxdb.model_copy(
         update={name: folder / getattr(influxdb, name) for name in ("write_token_file", "read_token_file")}
     )
