@@ -2,13 +2,16 @@
 BOARDS ?= 6
 # fixed ports, for example PORTS="influxdb=8086 mqtt=1883"; the others are free ones
 PORTS ?=
+# devnet, or external: a city's ChirpStack, its broker and token in SETTINGS=network.toml (docs/administrator.md)
+NETWORK ?= devnet
+SETTINGS ?=
 # a checkout of micropython-lib, for the tests of radio/mplib; make micropython-lib brings one
 export MICROPYTHON_LIB
 PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser run status micropython-lib test check bench-firmware bench-fidelity fuzz clean
+.PHONY: help setup browser run status remove micropython-lib test check bench-firmware bench-fidelity fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,11 +19,14 @@ help: ## this list
 setup: ## bring what is missing: Debian packages, .venv, npm packages, MicroPython, InfluxDB
 	@python3 -m tools.setup
 
-run: setup ## the whole chain, BOARDS=6 virtual boards; Ctrl-C stops it
-	@exec $(PYTHON) -m tools.run --boards '$(BOARDS)' $(addprefix --port ,$(PORTS))
+run: setup ## the whole chain, BOARDS=6 virtual boards, NETWORK=external: against ChirpStack; Ctrl-C stops it
+	@exec $(PYTHON) -m tools.run --boards '$(BOARDS)' --network '$(NETWORK)' $(addprefix --settings ,$(SETTINGS)) $(addprefix --port ,$(PORTS))
 
 status: ## one JSON line about the running chain
-	@$(PYTHON) -m tools.run.status
+	@$(PYTHON) -m tools.run.status --network '$(NETWORK)'
+
+remove: setup ## after NETWORK=external: take the virtual city out of ChirpStack and its broker again
+	@$(PYTHON) -m tools.run.remove $(addprefix --settings ,$(SETTINGS))
 
 browser: setup ## bring Debian's chromium for the page's tests (420 MB)
 	@$(PYTHON) -m tools.setup.browser

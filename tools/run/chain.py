@@ -46,6 +46,7 @@ class Chain:
         self.stopping = stopping or Stop()
         self._say = say
         self._parts = ExitStack()
+        self._servers: list[servers.Server] = []
         self._gateway: servers.Server | None = None
         self._city: City | None = None
 
@@ -53,9 +54,15 @@ class Chain:
         """Mosquitto and InfluxDB, whose buckets keep points as long as `retention_s` says."""
         self.mosquitto = servers.start_mosquitto(self.var.folder / "mosquitto", self.ports.mqtt)
         self._parts.callback(self.mosquitto.stop)
+        self._servers.append(self.mosquitto.server)
         self._say(f"  Mosquitto listens on port {self.mosquitto.port}")
+        self.start_influxdb(retention_s)
+
+    def start_influxdb(self, retention_s: Mapping[str, int] = servers.RETENTION_S) -> None:
+        """InfluxDB alone."""
         self.influxdb = servers.start_influxdb(self.var.folder / "influxdb", self.ports.influxdb)
         self._parts.callback(self.influxdb.stop)
+        self._servers.append(self.influxdb.server)
         self.access = servers.influx_setup(self.influxdb.url, self.var.folder / "influxdb", retention_s=retention_s)
         self._say(f"  InfluxDB answers at {self.influxdb.url}")
 
@@ -87,7 +94,7 @@ class Chain:
         self._say(f"  the gateway is ready, its metrics at {self.metrics_url}")
 
     def _gateway_ready(self) -> bool:
-        for server in (self.mosquitto.server, self.influxdb.server):
+        for server in self._servers:
             if (problem := _ended(server)) is not None:
                 raise problem
         return servers.answers(f"http://127.0.0.1:{self._http_port}/readyz")
@@ -131,20 +138,21 @@ class Chain:
 
     def services(self) -> dict[str, str]:
         """Each part and "up", or why not."""
-        gateway = self._gateway
-        ready = gateway is not None and gateway.running()
-        if ready:
-            ready = servers.answers(f"http://127.0.0.1:{self._http_port}/readyz")
         return {
             "mosquitto": self.mosquitto.healthy() or "up",
             "influxdb": self.influxdb.healthy() or "up",
             "devnet": "up",
-            "gateway": "up" if ready else "not ready" if gateway is not None and gateway.running() else "ended",
+            "gateway": self._gateway_state(),
         }
+
+    def _gateway_state(self) -> str:
+        if self._gateway is None or not self._gateway.running():
+            return "ended"
+        return "up" if servers.answers(f"http://127.0.0.1:{self._http_port}/readyz") else "not ready"
 
     def ended(self) -> Problem | None:
         """The sentence for a server that has ended by itself."""
-        for server in (self.mosquitto.server, self.influxdb.server, self._gateway):
+        for server in (*self._servers, self._gateway):
             if server is not None and (problem := _ended(server)) is not None:
                 return problem
         return None
@@ -161,11 +169,13 @@ class Chain:
     ) -> None:
         self.close()
 
+    def _mqtt_settings(self) -> str:
+        return f'host = "127.0.0.1"\nport = {self.mosquitto.port}'
+
     def _write_settings(self) -> None:
         rows = f"""# Written by `make run`.
 [mqtt]
-host = "127.0.0.1"
-port = {self.mosquitto.port}
+{self._mqtt_settings()}
 
 [influxdb]
 url = "{self.influxdb.url}"

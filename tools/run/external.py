@@ -12,10 +12,13 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from paho.mqtt import client as mqtt
 
 from ..setup import places
 from ..setup.say import Problem
@@ -23,11 +26,12 @@ from ..technician.chirpstack import Api
 from ..technician.provision import Names
 from ..world import chance
 from ..world.city import SECOND, City
-from ..world.forwarder import Broker, Forwarders
+from ..world.forwarder import Broker, Forwarders, topic_of
 from ..world.map import CityMap
 from ..world.pace import Pace
 from ..world.sites import Site, plan
 from .chain import Chain, Ports
+from .fill import fill, fresh
 from .network_file import NetworkFile
 from .provision import Registered, register
 from .settle import Interrupted, Stop
@@ -38,6 +42,8 @@ PATIENCE_S = 10.0
 """For the broker's and the API's first answer."""
 FIRST_MOUNT, MOUNT = 10 * SECOND, SECOND
 """Over how long the boards get their supply, in a first run and later."""
+FILLING = 3 * SECOND
+"""The first board's supply lies so far ahead of the wall clock: time for the register, whose sheets name these moments."""
 
 
 def say(text: str) -> None:
@@ -50,8 +56,19 @@ def gateway_ids(seed: int, count: int) -> list[str]:
     return [f"{chance.draw(seed, 'external gateway', number):016x}" for number in range(count)]
 
 
-def reach_broker(broker: Broker) -> None:
-    """Problem in one line where the broker does not answer or refuses; nothing is left there."""
+def client_id(seed: int) -> str:
+    """Under which the broker keeps the Vigie gateway's session: no other gateway's name, and the same in the next run."""
+    return f"vigie-{seed:016x}"
+
+
+def state_topic(prefix: str, gateway_id: str) -> str:
+    """Where a LoRa gateway's connection state is retained."""
+    return f"{topic_of(prefix, gateway_id)}/state/conn"
+
+
+@contextmanager
+def session(broker: Broker, name: str) -> Iterator[mqtt.Client]:
+    """A connection that leaves nothing at the broker, not even what was kept there under this name. Problem in one line."""
     answer: list[Any] = []
     came = threading.Event()
 
@@ -60,21 +77,28 @@ def reach_broker(broker: Broker) -> None:
         came.set()
 
     try:
-        client = broker.client(f"vigie-{secrets.token_hex(6)}")
+        client = broker.client(name)
         client.on_connect = connected
         client.connect_timeout = PATIENCE_S
-        client.connect(broker.host, broker.port)
+        client.connect(broker.host, broker.port, clean_start=True)
     except (OSError, ValueError) as error:
         raise Problem(f"broker at {broker.where}: {error}; check [mqtt] host, port and TLS, and that it runs") from None
     client.loop_start()
     try:
         if not came.wait(PATIENCE_S):
             raise Problem(f"broker at {broker.where}: no CONNACK within {PATIENCE_S:.0f} s; is it an MQTT 5 broker?")
+        if answer[0].is_failure:
+            raise Problem(f"broker at {broker.where}: refused: {answer[0]}; check [mqtt] username and password_file")
+        yield client
     finally:
         client.disconnect()
         client.loop_stop()
-    if answer[0].is_failure:
-        raise Problem(f"broker at {broker.where}: refused: {answer[0]}; check [mqtt] username and password_file")
+
+
+def reach_broker(broker: Broker) -> None:
+    """Problem in one line where the broker does not answer or refuses."""
+    with session(broker, f"vigie-{secrets.token_hex(6)}"):
+        pass
 
 
 def reach_api(address: str) -> None:
@@ -100,7 +124,7 @@ class ExternalChain(Chain):
     def listen_to(self, application: str, seed: int) -> None:
         """Which application's events the gateway takes, and under which name, no other gateway's."""
         self._topic = f"application/{application}/device/+/event/+"
-        self._client_id = f"vigie-{seed:016x}"
+        self._client_id = client_id(seed)
 
     def build(self, world: World, sites: Sequence[Site], start: int) -> City:
         """The city at `start`, its boards without power."""
@@ -114,14 +138,14 @@ class ExternalChain(Chain):
     def connect(self, city: City, ids: Sequence[str]) -> Forwarders:
         """The LoRa gateways at the broker. Problem: it refuses them."""
         gateways = dict(zip(ids, city.gateways.values(), strict=True))
-        mqtt, refuse = self._network.mqtt, self._network.world.refuse_rx1
-        made = Forwarders(gateways, city.clock, self.broker, mqtt.topic_prefix, say, refuse_rx1=refuse)
+        settings, refuse = self._network.mqtt, self._network.world.refuse_rx1
+        made = Forwarders(gateways, city.clock, self.broker, settings.topic_prefix, say, refuse_rx1=refuse)
         self._parts.callback(made.close)
         until = time.monotonic() + PATIENCE_S
         while made.trouble and time.monotonic() < until and not self.stopping.asked:
             time.sleep(0.02)
         if made.trouble and not self.stopping.asked:
-            topic = f"{mqtt.topic_prefix}/gateway/<id>".lstrip("/")
+            topic = topic_of(settings.topic_prefix, "<id>")
             raise Problem(
                 f"broker at {self.broker.where}: {made.trouble}; let this account publish to {topic}/event/+ and "
                 f"{topic}/state/conn, and subscribe to {topic}/command/down"
@@ -140,10 +164,10 @@ class ExternalChain(Chain):
             "client_id": self._client_id,
             "topic": self._topic,
         }
-        mqtt = self._network.mqtt
-        values |= {"username": mqtt.username, "password_file": mqtt.password_file}
-        if mqtt.tls:
-            values |= {"tls": True, "ca_file": mqtt.ca_file, "cert_file": mqtt.cert_file, "key_file": mqtt.key_file}
+        given = self._network.mqtt
+        values |= {"username": given.username, "password_file": given.password_file}
+        if given.tls:
+            values |= {"tls": True, "ca_file": given.ca_file, "cert_file": given.cert_file, "key_file": given.key_file}
         rows = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
         return "\n".join(f"{name} = {json.dumps(value)}" for name, value in rows.items() if value is not None)
 
@@ -174,6 +198,7 @@ class ExternalRunner:
         say(f"  the broker is at {chain.broker.where}, ChirpStack's API at {api.address}")
         reach_broker(chain.broker)
         reach_api(api.address)
+        first = self._var.read_world() is None
         world = self._world()
         sites = plan(world.seed, self._boards)
         ids = gateway_ids(world.seed, self._network.world.gateways)
@@ -184,7 +209,7 @@ class ExternalRunner:
             with chain:
                 chain.start_influxdb()
                 chain.start_gateway()
-                self._live(world, sites, ids, connection, first=bool(registered.fresh))
+                self._live(world, sites, ids, connection, fresh(self._var, sites, every=first))
         finally:
             connection.close()
 
@@ -203,6 +228,7 @@ class ExternalRunner:
         registered = register(connection, sites, ids, names)
         for each in registered.made:
             say(f"  made in ChirpStack: {each}")
+        self._var.write_made([*self._var.made(), *registered.made])
         there = len(sites) - len(registered.fresh)
         say(f"  {len(registered.fresh)} devices registered, {there} there already, in application {where.application}")
         lost = [site for site in registered.fresh if (self._var.boards / site.dev_eui / "flash.img").exists()]
@@ -213,16 +239,18 @@ class ExternalRunner:
             )
         return registered
 
-    def _live(self, world: World, sites: Sequence[Site], ids: Sequence[str], connection: Api, *, first: bool) -> None:
+    def _live(self, world: World, sites: Sequence[Site], ids: Sequence[str], connection: Api, new: set[int]) -> None:
+        """`new`: numbers of the sites whose boards have never run."""
         chain = self._chain
         city = chain.build(world, sites, max(world.until, time.time_ns()))
         clock = city.clock
-        forwarders = chain.connect(city, ids)
         if (ahead := clock.now - time.time_ns()) > SECOND:
             say(f"  the world has lived {ahead // SECOND} s ahead of this machine's clock; it waits until then")
-        clock.run_until(max(clock.now, time.time_ns()))
+        forwarders = chain.connect(city, ids)
+        clock.run_until(max(clock.now, time.time_ns() + FILLING))
+        mounted = city.mount(FIRST_MOUNT if new else MOUNT)
+        fill(self._var, world, sites, {number: when for number, when in mounted.items() if number in new}, say)
         clock.pace(True)
-        city.mount(FIRST_MOUNT if first else MOUNT)
         pace = Pace(clock, lambda text: say(f"  {text}"))
         self._addresses()
         watch = Watch(self._var, self.run, chain, forwarders, pace, connection, sites)

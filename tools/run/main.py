@@ -22,20 +22,17 @@ from ..virtual_board.machine import BoardError
 from ..world.city import DAY, MINUTE, SECOND
 from ..world.sites import plan
 from .chain import Chain, Ports
+from .external import ExternalRunner
 from .fill import clear, fill, fresh
-from .settle import Settling, Stop, Unsettled
-from .state import SEED, Run, Var, World
+from .network_file import NetworkFile, load
+from .settle import Interrupted, Settling, Stop, Unsettled
+from .state import MOST_BOARDS, NETWORKS, SEED, Run, Var, World, folder_of
 
 PAST = 2 * DAY
 """How far back a first run begins, in ns."""
 RETURN = 2 * MINUTE
 """How far before the present a later run takes up the world."""
 _PORTS = ("mqtt", "influxdb", "api", "http")
-_MOST_BOARDS = 500
-
-
-class Interrupted(Exception):
-    """Ctrl-C, or a signal that asks to end."""
 
 
 class Runner:
@@ -195,36 +192,51 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _parse(words: list[str]) -> tuple[int, Ports, Path]:
+def _parse(words: list[str]) -> tuple[int, Ports, Path, NetworkFile | None]:
     parser = argparse.ArgumentParser(prog="make run", description="The whole chain on this machine.")
-    parser.add_argument("--boards", default="6", help=f"number of virtual boards, 1 to {_MOST_BOARDS}")
+    parser.add_argument("--boards", default="6", help=f"number of virtual boards, 1 to {MOST_BOARDS}")
     parser.add_argument(
         "--port", action="append", default=[], metavar="NAME=NUMBER", help=f"a fixed port for {', '.join(_PORTS)}"
     )
-    parser.add_argument("--var", type=Path, default=places.VAR, metavar="FOLDER", help="where the data lies (var/)")
+    parser.add_argument("--var", type=Path, metavar="FOLDER", help="where the data lies (var/, var/external/)")
+    parser.add_argument("--network", default=NETWORKS[0], metavar="NAME", help=f"one of {', '.join(NETWORKS)}")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="broker, API and token of an external network (network.toml)"
+    )
     given = parser.parse_args(words)
-    if not given.boards.isdecimal() or not 1 <= int(given.boards) <= _MOST_BOARDS:
-        raise Problem(f"BOARDS={given.boards}: give a number from 1 to {_MOST_BOARDS}")
+    folder = given.var or folder_of(given.network)
+    external = given.network != NETWORKS[0]
+    if given.settings is not None and not external:
+        raise Problem(f"SETTINGS={given.settings} goes with NETWORK=external; give both or none")
+    if not given.boards.isdecimal() or not 1 <= int(given.boards) <= MOST_BOARDS:
+        raise Problem(f"BOARDS={given.boards}: give a number from 1 to {MOST_BOARDS}")
     ports = Ports()
     for pair in given.port:
         name, _, number = pair.partition("=")
         if name not in _PORTS or not number.isdecimal() or not 1 <= int(number) <= 65535:
             raise Problem(f"port {pair}: give NAME=NUMBER, NAME one of {', '.join(_PORTS)}, NUMBER from 1 to 65535")
         setattr(ports, name, int(number))
-    return int(given.boards), ports, given.var.absolute()
+    for pair in given.port if external else []:
+        if (name := pair.partition("=")[0]) in ("mqtt", "api"):
+            raise Problem(
+                f"PORTS={pair}: with NETWORK=external {name} is somebody else's; it stands in the settings file"
+            )
+    network = load(given.settings or places.ROOT / "network.toml") if external else None
+    return int(given.boards), ports, folder.absolute(), network
 
 
 def main(words: list[str]) -> int:
     """0 after Ctrl-C, 1 with one sentence when something is wrong."""
     folder = places.VAR
     try:
-        boards, ports, folder = _parse(words)
+        boards, ports, folder, network = _parse(words)
         var = Var(folder)
         var.lock()
-        runner = Runner(var, boards, ports)
+        runner = Runner(var, boards, ports) if network is None else ExternalRunner(var, boards, ports, network)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, runner.signalled)
-        _say(f"starting the chain on loopback; its data is in {places.short(var.folder)}/; Ctrl-C stops it")
+        where = "on loopback" if network is None else "against an external network server"
+        _say(f"starting the chain {where}; its data is in {places.short(var.folder)}/; Ctrl-C stops it")
         runner.go()
     except (Problem, Unsettled, PublishError, BoardError, StoreError) as problem:
         print(f"make run: {problem}", file=sys.stderr)

@@ -12,6 +12,8 @@ from ..setup.say import Problem
 from ..technician.chirpstack import PROFILE
 from ..world.forwarder import Broker
 
+MOST_GATEWAYS = 20
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,7 +53,7 @@ class ChirpStack(_Section):
 class World(_Section):
     """`gateways`: LoRa gateways of the city; `refuse_rx1`: of so many downlinks one is refused in RX1, 0: none."""
 
-    gateways: int = Field(1, ge=1, le=20)
+    gateways: int = Field(1, ge=1, le=MOST_GATEWAYS)
     refuse_rx1: int = Field(0, ge=0)
 
 

@@ -13,6 +13,17 @@ from ..setup import places
 from ..setup.say import Problem
 
 SEED = 2026
+NETWORKS = ("devnet", "external")
+"""The network server of a run: ours, or a city's ChirpStack."""
+
+MOST_BOARDS = 500
+
+
+def folder_of(network: str) -> Path:
+    """Where the data of a run with this network server lies; Problem for another word."""
+    if network not in NETWORKS:
+        raise Problem(f"NETWORK={network}: give one of {', '.join(NETWORKS)}")
+    return places.VAR if network == NETWORKS[0] else places.VAR / network
 
 
 @dataclass
@@ -51,6 +62,7 @@ class Var:
         self.register_file = folder / "gateway" / "register.sqlite"
         self._world_file = folder / "world.json"
         self._run_file = folder / "run.json"
+        self._made_file = folder / "made.json"
         self._lock = -1
 
     def lock(self) -> None:
@@ -94,6 +106,15 @@ class Var:
     def write_world(self, world: World) -> None:
         """Replaces the world's file in one step."""
         _write(self._world_file, asdict(world))
+
+    def made(self) -> list[str]:
+        """What runs here have made in a network server that is not ours, in words."""
+        values = _read(self._made_file)
+        return [] if values is None else [str(each) for each in values.get("made", [])]
+
+    def write_made(self, made: list[str]) -> None:
+        """Replaces that list in one step."""
+        _write(self._made_file, {"made": made})
 
     def read_run(self) -> Run | None:
         """The state of the latest run."""

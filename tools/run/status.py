@@ -13,11 +13,10 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
-from ..setup import places
 from ..setup.say import Problem
 from .servers import ORG
 from .settle import read_metric
-from .state import Run, Var
+from .state import NETWORKS, Run, Var, folder_of
 
 MEASUREMENTS = ("meter", "bin", "air")
 """What is counted."""
@@ -65,9 +64,11 @@ def describe(run: Run, token: str) -> dict[str, Any]:
 def main(words: list[str]) -> int:
     """Prints the line; 1 with a sentence when nothing runs."""
     parser = argparse.ArgumentParser(prog="make status", description="One JSON line about the running chain.")
-    parser.add_argument("--var", type=Path, default=places.VAR, metavar="FOLDER", help="where its data lies (var/)")
-    var = Var(parser.parse_args(words).var)
+    parser.add_argument("--var", type=Path, metavar="FOLDER", help="where its data lies (var/, var/external/)")
+    parser.add_argument("--network", default=NETWORKS[0], metavar="NAME", help=f"one of {', '.join(NETWORKS)}")
+    given = parser.parse_args(words)
     try:
+        var = Var(given.var or folder_of(given.network))
         run = var.read_run() if var.running() else None
         if run is None or not run.addresses:
             print(

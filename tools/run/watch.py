@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 JOINED_S = 120.0
 """A node has joined by then, or a line says what is known."""
 _LOOK_S = 1.0
-_ASK_S, _ASK_LATER_S = 3.0, 15.0
+_ASK_S, _ASK_LATER_S = 3.0, 5.0
 _AGAIN_S = 30.0
 _MS = 1_000_000
 

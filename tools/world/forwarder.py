@@ -61,6 +61,11 @@ class Broker:
         return made
 
 
+def topic_of(prefix: str, gateway_id: str) -> str:
+    """A gateway's topics begin with this."""
+    return f"{prefix}/gateway/{gateway_id}".lstrip("/")
+
+
 @dataclass
 class Tally:
     """What one LoRa gateway, or all of them, did since the start."""
@@ -111,7 +116,7 @@ class Forwarder:
         self.trouble = "it has not answered yet"
         self._gateway = gateway
         self._clock = clock
-        self._topic = f"{prefix}/gateway/{gateway_id}".lstrip("/")
+        self._topic = topic_of(prefix, gateway_id)
         self._changed = changed
         self._say = say
         self._refuse_rx1 = refuse_rx1
