@@ -45,17 +45,22 @@ def make_query(measurement: str, dev_eui: str | None, *, every: bool, since: str
         if not _DEV_EUI.fullmatch(dev_eui):
             raise UsageError(f"query {measurement}: {dev_eui!r} is not a DevEUI: 16 hex digits, as on the node's label")
     if not _SINCE.fullmatch(since):
-        try:
-            moment = datetime.fromisoformat(since)
-        except ValueError:
-            raise UsageError(
-                f"query {measurement}: --since {since!r}: give a span such as 12h, 2d or 3w, or a UTC time such as 2026-11-24T00:00:00Z"
-            ) from None
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-        if moment > datetime.now(UTC):
-            raise UsageError(f"query {measurement}: --since {since!r} lies in the future; give a time that has passed")
-        since = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = moment(measurement, "--since", since).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Query(measurement, dev_eui, since)
+
+
+def moment(measurement: str, name: str, text: str) -> datetime:
+    """A time that has passed, UTC where it says no zone; UsageError with the `name` of what was given."""
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"query {measurement}: {name} {text!r}: give a span such as 12h, 2d or 3w, or a UTC time such as 2026-11-24T00:00:00Z"
+        ) from None
+    given = given.replace(tzinfo=UTC) if given.tzinfo is None else given
+    if given > datetime.now(UTC):
+        raise UsageError(f"query {measurement}: {name} {text!r} lies in the future; give a time that has passed")
+    return given.astimezone(UTC)
 
 
 def columns(measurement: str) -> list[str]:
@@ -189,6 +194,39 @@ def read_counts(settings: Settings, span: tuple[int, int], dev_euis: Collection[
             ' |> keep(columns: ["_time", "dev_eui", "_field", "_value"])'
         )
         yield from _counts(settings, flux)
+
+
+class Value(NamedTuple):
+    """One field of one point, as InfluxDB writes it; `time_ns` UTC."""
+
+    field: str
+    dev_eui: str
+    time_ns: int
+    text: str
+
+
+def read_values(settings: Settings, query: Query, start: str, stop: str, role: str) -> Iterator[Value]:
+    """Every field of every point of one bucket from `start` until `stop` (Flux), field by field, as it comes.
+
+    A point's missing field is not there; an empty text is one that was stored. What is read is not kept, however long the span.
+    """
+    node = "" if query.dev_eui is None else f" and r.dev_eui == {_text(query.dev_eui)}"
+    flux = (
+        f"from(bucket: {_text(getattr(settings.buckets, role))}) |> range(start: {start}, stop: {stop})"
+        f" |> filter(fn: (r) => r._measurement == {_text(query.measurement)}{node})"
+        ' |> keep(columns: ["_time", "dev_eui", "_field", "_value"])'
+    )
+    with _asking(settings) as api:
+        head = True
+        field, dev_eui, time, value = 0, 0, 0, 0
+        for cells in api.query_csv(flux):
+            if not cells or cells[0].startswith("#"):
+                head = True  # a table of another type follows, with a header of its own
+            elif head:
+                field, dev_eui, time, value = (cells.index(name) for name in ("_field", "dev_eui", "_time", "_value"))
+                head = False
+            else:
+                yield Value(cells[field], cells[dev_eui], _exact_ns(cells[time]), cells[value])
 
 
 _COUNTED = ("count", "epoch", "time_unsure")

@@ -1,16 +1,13 @@
 """The gateway as a process between a real Mosquitto and a real InfluxDB: outages, kills, poison, duplicates."""
 
-import re
 import time
 
 from vigie import settings as config
-from vigie.payload import air
 from vigie.payload import bin as bin_
 from vigie.writer import InfluxWriter
 
 from tests.gateway.support import DEV, Gateway, Influx, Publisher, meter_frame, uplink, wait_until
 from tools.run import servers
-from tools.setup.places import ROOT
 
 NOON = int(time.time()) // 86_400 * 86_400 - 43_200  # yesterday, within every retention
 
@@ -216,22 +213,3 @@ def test_query_shows_what_is_stored(gateway: Gateway, publisher: Publisher):
         assert answer.returncode == code
         assert said in answer.stderr
         assert answer.stderr.count("\n") == 1
-
-
-def test_the_analysts_flux_examples_run(gateway: Gateway, publisher: Publisher, influx: Influx):
-    gateway.start()
-    base = NOON - 86_400
-    frames = [meter_frame(NOON, 1005), meter_frame(base, 905)]
-    for number, frame in enumerate(frames):
-        publisher.send(*uplink(number, frame, dev_eui=DEV, at=NOON))
-    sample = air.Sample(4, 5, 6, 12_000, 5000)
-    publisher.send(*uplink(2, air.encode(air.Air(NOON, 0, (sample, sample)), 51), dev_eui=DEV, port=30, at=NOON))
-    publisher.flush()
-    gateway.settled(3)
-    days, means, leaks = re.findall(r"```flux\n(.*?)```", (ROOT / "docs" / "analyst.md").read_text(), re.DOTALL)
-    assert [row["count"] for row in influx.lines(days)] == ["100"]
-    mine = [
-        (row["mean"], row["quarters"]) for row in influx.lines(means.replace("-2d", "-3d")) if row["dev_eui"] == DEV
-    ]
-    assert mine == [("5", "1"), ("5", "1")]
-    assert influx.lines(leaks) == []

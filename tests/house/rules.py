@@ -47,15 +47,17 @@ GATEWAY: dict[str, set[str]] = {
     "register": COMMON | {"rows"},
     "nodes": COMMON | {"rows", "register", "points", "writer"},
     "query": COMMON | {"points", "rows"},
+    "frames": COMMON | {"query", "points"},  # for analysts, behind an extra
     "city": {"errors", "rows"},
     "web": EVERY - {"service"},
     "check": COMMON | {"ingest", "spool", "writer"},  # tries each door once; cli asks it
     "service": EVERY,
-    "cli": EVERY | {"cli_register", "cli_water"},
+    "cli": EVERY | {"cli_register", "cli_water", "cli_output"},
     "cli_register": COMMON | {"register"},
-    "cli_water": COMMON | {"register", "query", "city", "rows"},
+    "cli_water": COMMON | {"register", "query", "city", "rows", "cli_output"},
+    "cli_output": {"errors", "register"},
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"errors", "settings", "frames"},
 }
 PURE_FIRMWARE = {"samples", "payload", "lorawan", "schedule", "keep"}
 PURE_GATEWAY = {"payload", "events", "decode", "points", "verdict", "rows", "register", "city", "settings", "errors"}
