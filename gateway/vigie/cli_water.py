@@ -1,23 +1,19 @@
 # ruff: noqa: FBT002 - a command line's switches are booleans with a default
 """`vigie water`: the index of every meter at the end of a day, the walking list for the rest, radio against dial."""
 
-import csv
 import getpass
-import json
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, tzinfo
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from . import query
 from .city import compare as comparing
@@ -25,9 +21,9 @@ from .city import walking, water
 from .city.days import Day, iso, local_day
 from .city.meters import Rules, Site, sites
 from .city.rounds import Progress, compare_round, index_round
+from .cli_output import Row, form_of, put
 from .errors import EXIT_FAILED, RegisterError, SettingsError, UsageError
 from .register import Register, kind_named
-from .register.cells import guarded
 from .register.sheets import parse
 from .rows import Count, DeviceRow, Dial, SiteRow
 from .settings import Settings
@@ -56,9 +52,7 @@ WALK_COLUMNS = ("site", "serial", "time", "dial_l", "who", "district", "address"
 COMPARE_COLUMNS = (
     "site", "serial", "dev_eui", "time", "dial_l", "radio_l", "difference_l", "least_l", "most_l", "verdict", "reason",
 )  # fmt: skip
-_TEXT_COLUMNS = {"site", "serial", "dev_eui", "district", "household_ref", "address", "reason", "who"}
-
-Row = dict[str, Any]  # None: an empty cell
+_TEXTS = {"site", "serial", "dev_eui", "district", "household_ref", "address", "reason", "who"}
 
 
 class _Known(NamedTuple):
@@ -81,7 +75,7 @@ def _index(
 ) -> None:
     """Every meter's index at the end of a day: read, estimated between two readings, or unread with the reason."""
     settings = context.obj.load()
-    form = _form("index", as_csv=as_csv, french=french, as_json=as_json)
+    form = form_of("water index", as_csv=as_csv, french=french, as_json=as_json)
     day = _day(at, _zone(settings))
     with _register(settings) as register:
         known = _known(register, district)
@@ -89,7 +83,7 @@ def _index(
             register.note(_user(), "water index", f"names of {len(known.sites)} sites, {at}", personal=True)
     answers = _answers(settings, known, day)
     columns = [*INDEX_COLUMNS, *(("district", "household_ref", "address") if names else ())]
-    _put(form, columns, [_index_row(one.found, known.rows.get(one.found.site)) for one in answers])
+    put(form, columns, [_index_row(one.found, known.rows.get(one.found.site)) for one in answers], _TEXTS)
     tally = ", ".join(
         f"{sum(one.found.quality == quality for one in answers)} {quality}"
         for quality in (water.READ, water.ESTIMATED, water.UNREAD)
@@ -109,7 +103,7 @@ def _unread(
 ) -> None:
     """The walking list: meters without an index at the end of a day, by district and address. The register notes it."""
     settings = context.obj.load()
-    form = _form("unread", as_csv=as_csv, french=french, as_json=False)
+    form = form_of("water unread", as_csv=as_csv, french=french, as_json=False)
     if html and form != "table":
         raise UsageError("water unread: --html or --csv, not both")
     day = _day(at, _zone(settings))
@@ -122,7 +116,7 @@ def _unread(
         sys.stdout.write(walking.page(stops, at))
     else:
         rows = [{**one._asdict(), "last_m3": _m3(one.last_ml)} for one in stops]
-        _put(form, WALK_COLUMNS, rows)
+        put(form, WALK_COLUMNS, rows, _TEXTS)
     away = len(unread) - len(stops)
     _say(
         f"{at}: {len(stops)} dials to read"
@@ -144,7 +138,7 @@ def _compare(
 ) -> None:
     """Radio against dial: each dial reading of a day beside what the counts of the same instant say."""
     settings = context.obj.load()
-    form = _form("compare", as_csv=as_csv, french=french, as_json=as_json)
+    form = form_of("water compare", as_csv=as_csv, french=french, as_json=as_json)
     zone = _zone(settings)
     day = _day(at, zone, past=False)
     with _register(settings) as register:
@@ -155,7 +149,7 @@ def _compare(
         found = compare_round(
             asked, dials, day, _rules(settings), within * 1000, _horizon(), _fetch(settings), progress
         )
-    _put(form, COMPARE_COLUMNS, [_compare_row(one) for one in found])
+    put(form, COMPARE_COLUMNS, [_compare_row(one) for one in found], _TEXTS)
     for line in refused:
         _say(line)
     tally = ", ".join(
@@ -169,12 +163,6 @@ def _compare(
     )
     if refused:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _form(command: str, *, as_csv: bool, french: bool, as_json: bool) -> str:
-    if (as_csv or french) and as_json:
-        raise UsageError(f"water {command}: --csv or --json, not both")
-    return "json" if as_json else "french" if french else "csv" if as_csv else "table"
 
 
 def _zone(settings: Settings) -> ZoneInfo:
@@ -219,7 +207,13 @@ def _register(settings: Settings) -> Iterator[Register]:
 
 def _known(register: Register, district: str | None) -> _Known:
     rows = {row.site: row for row in register.sites()}
-    found = sites(rows.values(), register.segments(), register.dials())
+    # a commissioning record has the dial of its moment
+    mounted = [
+        Dial(one.site, one.serial, one.time_ns, one.dial_ml, one.who)
+        for one in register.commissionings()
+        if one.dial_ml is not None and one.serial
+    ]
+    found = sites(rows.values(), register.segments(), [*register.dials(), *mounted])
     if district is not None:
         districts = sorted({row.district for row in rows.values() if row.district})
         if district not in districts:
@@ -336,40 +330,6 @@ def _litres(ml: int | None) -> int | None:
 
 def _iso(ns: int | None) -> str | None:
     return None if ns is None else iso(ns)
-
-
-def _put(form: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """The rows on standard output; empty cells are left out of JSON and of a screen's table."""
-    if form == "json":
-        json.dump(
-            [{name: row[name] for name in columns if row.get(name) not in {None, ""}} for row in rows], sys.stdout
-        )
-        print()
-    elif form == "table":
-        used = [name for name in columns if any(row.get(name) not in {None, ""} for row in rows)]
-        table = Table(*used)
-        for row in rows:
-            table.add_row(*(_cell(row.get(name)) for name in used))
-        if rows:
-            (Console() if sys.stdout.isatty() else Console(width=250)).print(table, markup=False)
-    else:
-        _put_csv(columns, rows, french=form == "french")
-
-
-def _put_csv(columns: Sequence[str], rows: Iterable[Row], *, french: bool) -> None:
-    """CSV in UTF-8; `french`: with semicolons and a byte order mark, lines end as in its spreadsheets, identifiers kept text."""
-    sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr] # standard output is a text file here
-    if french:
-        sys.stdout.write("\ufeff")
-    out = csv.writer(sys.stdout, delimiter=";" if french else ",", lineterminator="\r\n" if french else "\n")
-    out.writerow(columns)
-    for row in rows:
-        texts = {name: _cell(row.get(name)) for name in columns}
-        out.writerow([guarded(text) if name in _TEXT_COLUMNS else text for name, text in texts.items()])
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def _user() -> str:

@@ -1,10 +1,11 @@
 """Real Mosquitto and InfluxDB for the gateway's tests, and the gateway itself as a process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.gateway import two_years
 from tests.gateway.support import Gateway, Influx, Publisher
 from tools.run import servers
 from tools.setup import places
@@ -18,6 +19,13 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
     server = servers.start_influxdb(folder)
     yield Influx(server, servers.influx_setup(server.url, folder / "secrets"))
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def make_two_years(influx: Influx, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], two_years.City]:
+    """Makes a register of its own beside the two years of counts, which are planted once."""
+    two_years.plant(two_years.found(tmp_path_factory.mktemp("planted"), influx))
+    return lambda: two_years.found(tmp_path_factory.mktemp("city"), influx)
 
 
 @pytest.fixture

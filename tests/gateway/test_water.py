@@ -264,6 +264,13 @@ def test_a_dial_reading_in_a_new_epoch_brackets_and_lifts_the_lower_bound():
     assert (found.quality, found.index_ml) == ("estimated", 105 * M3)
 
 
+def test_segments_of_two_epochs_may_overlap():
+    open_ended = segment()
+    found = ask(12, [open_ended, E2], HEARD)
+    assert (found.quality, found.at_least_ml, found.since_ns) == ("unread", 103 * M3, T0 + 10 * D)
+    assert ask(9, [open_ended, E2._replace(since_ns=T0 + 8.5 * D)], HEARD).quality == "read"
+
+
 def test_late_counts_of_an_older_epoch_are_no_new_one():
     found = ask(
         12,

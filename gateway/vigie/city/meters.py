@@ -75,13 +75,17 @@ def sites(rows: Iterable[SiteRow], segments: Iterable[Segment], dials: Iterable[
 
 
 def meter_at(site: Site, at_ns: int) -> Meter | None:
-    """The meter whose segment covers the instant, or ended there; else one that was read by hand before and after it."""
+    """The meter whose segment covers the instant, or ended there; else one that was read by hand before and after it.
+
+    Segments of two epochs may overlap, as nobody knows the minute in which one ended: the younger one stands for both.
+    """
     covering = [
         one for one in site.segments if one.since_ns <= at_ns and (one.until_ns is None or at_ns < one.until_ns)
     ]
-    covering += [one for one in site.segments if one.until_ns == at_ns and one.out_ml is not None]
+    covering = covering or [one for one in site.segments if one.until_ns == at_ns and one.out_ml is not None]
     if covering:
-        return _meter(site, covering[0].serial, covering[0], at_ns)
+        youngest = max(covering, key=lambda one: one.since_ns)
+        return _meter(site, youngest.serial, youngest, at_ns)
     before = [one.serial for one in site.dials if one.time_ns <= at_ns]
     after = [one.serial for one in site.dials if one.time_ns >= at_ns]
     if before and after and before[-1] == after[0]:

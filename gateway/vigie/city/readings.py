@@ -87,22 +87,31 @@ def judge(readings: Sequence[Reading], q4_ml_per_h: int) -> Judged:
 
 def _chain(readings: Sequence[Reading], q4_ml_per_h: int) -> set[int]:
     """Numbers of the readings that every heaviest chain has."""
-    size = len(readings)
     weights = [_TRUSTED if one.trusted else 1 for one in readings]
-    links = [[k for k in range(n) if fits(readings[k], readings[n], q4_ml_per_h)] for n in range(size)]
-    to, ways_to = weights.copy(), [1] * size
-    for n in range(size):
-        best = max((to[k] for k in links[n]), default=0)
-        to[n] = weights[n] + best
-        ways_to[n] = sum(ways_to[k] for k in links[n] if to[k] == best) or 1
-    heaviest = max(to)
-    ways = sum(w for w, one in zip(ways_to, to, strict=True) if one == heaviest)
-    ways_from = [int(one == heaviest) for one in to]
-    for n in reversed(range(size)):
-        for k in links[n]:
-            if ways_from[n] and to[k] == to[n] - weights[n]:
+    to: list[int] = []  # the weight of the heaviest chain that ends with a reading, and how many there are
+    ways_to: list[int] = []
+    links: list[list[int]] = []  # what stands before it there
+    most = [0]  # the greatest of `to` up to each reading
+    for n, one in enumerate(readings):
+        best = 0
+        links_here: list[int] = []
+        for k in range(n - 1, -1, -1):
+            if most[k + 1] < best:  # as nearly all fit, the search ends at the neighbour
+                break
+            if to[k] >= best and fits(readings[k], one, q4_ml_per_h):
+                links_here = [k] if to[k] > best else [*links_here, k]
+                best = to[k]
+        to.append(weights[n] + best)
+        ways_to.append(sum(ways_to[k] for k in links_here) or 1)
+        links.append(links_here)
+        most.append(max(most[-1], to[-1]))
+    ways = sum(w for w, one in zip(ways_to, to, strict=True) if one == most[-1])
+    ways_from = [int(one == most[-1]) for one in to]
+    for n in range(len(readings) - 1, -1, -1):
+        if ways_from[n]:
+            for k in links[n]:
                 ways_from[k] += ways_from[n]
-    return {n for n in range(size) if ways_to[n] * ways_from[n] == ways}
+    return {n for n in range(len(readings)) if ways_to[n] * ways_from[n] == ways}
 
 
 def _began_again(readings: Sequence[Reading], kept: set[int]) -> int | None:
