@@ -20,6 +20,7 @@ from ..setup.say import Problem
 
 CODEC = Path(__file__).parent / "codec.js"
 TENANT, APPLICATION, PROFILE = "Ville", "vigie", "vigie-class-a-eu868"
+HERE = "this application"
 _DEADLINE_S = 10.0
 _REACH_S = 5.0
 _RETRIES = 3
@@ -285,7 +286,7 @@ class Devices:
             return ""
         application = str(found.device.application_id)
         if application == self._place.application:
-            return "this application"
+            return HERE
         stub = api.ApplicationServiceStub(self._connection.channel)
         named = self._connection.call(stub.Get, api.GetApplicationRequest(id=application), may_miss=True)
         return (

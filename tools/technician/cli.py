@@ -186,6 +186,8 @@ def _flash(
             with suppress(Problem):  # the node goes on with what it has
                 caught.reset()
             raise
+        except KeyboardInterrupt:
+            raise Problem("stopped; the board is at its prompt: run this again, or press its reset button") from None
         if not join:
             caught.reset()
             print(f"{row.kind} {row.dev_eui} is on the board; it starts")

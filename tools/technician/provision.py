@@ -77,7 +77,9 @@ def look(
             found.append(Found(row, "refused", why))
         elif row.dev_eui in listed:
             found.append(_there(row, devices, str(listed[row.dev_eui].device_profile_id), place, keys))
-        elif row.dev_eui and (holder := devices.holder(row.dev_eui)):
+        elif row.dev_eui and (holder := devices.holder(row.dev_eui)) == chirpstack.HERE:  # made since the list was read
+            found.append(_there(row, devices, place.profile, place, keys))
+        elif row.dev_eui and holder:
             found.append(Found(row, "refused", f"DevEUI {row.dev_eui} is held by {holder}; nothing is changed there"))
         else:
             drawn = complete(row, drawing) if draw else row
@@ -106,8 +108,10 @@ def _remembered(row: Row, keys: Keys, by_name: dict[str, list[str]]) -> tuple[Ro
         if given and given != kept_value:
             shown = "another one" if name == "app_key" else kept_value
             return row, f"{name}: {keys.path} has {shown}; nothing is changed, correct one of the two"
-    kept = {name: getattr(row, name) or getattr(known, name) for name in ("join_eui", "app_key", "site", "district")}
-    return replace(row, **kept), ""
+    all_of_it = {
+        name: getattr(row, name) or getattr(known, name) for name in ("join_eui", "app_key", "site", "district")
+    }
+    return replace(row, **all_of_it), ""
 
 
 def _there(row: Row, devices: Devices, profile: str, place: Place, keys: Keys) -> Found:
@@ -132,29 +136,35 @@ def carry_out(
     """Writes the keys, then creates what is missing."""
     report = Report(refused=[f"{each.row.where}: {each.why}" for each in found if each.what == "refused"])
     wanted = [each for each in found if each.what != "refused"]
+    before = set(keys.rows)
     fresh = [each.row for each in wanted if keys.rows.get(each.row.dev_eui) != replace(each.row, line=0)]
     if fresh:
         keys.add(replace(row, line=0) for row in fresh)
     place, report.made = chirpstack.complete(connection, place, names.tenant, names.application, names.profile)
     devices = Devices(connection, place)
-    foreign = []
+    lost = []  # somebody else was quicker: what was drawn for these is nobody's key
     for number, each in enumerate(wanted):
         progress(number, len(wanted))
         row = each.row
         if each.what == "there":
             report.there += 1
             continue
-        if each.what == "new" and not devices.create(row.dev_eui, row.join_eui, row.name, row.tags):
+        made = each.what == "new" and devices.create(row.dev_eui, row.join_eui, row.name, row.tags)
+        if each.what == "new" and not made:
             holder = devices.holder(row.dev_eui) or "another tenant"
-            report.refused.append(f"{row.where}: DevEUI {row.dev_eui} is held by {holder}; nothing is changed there")
-            foreign.append(row.dev_eui)
-            continue
+            if holder != chirpstack.HERE:
+                report.refused.append(
+                    f"{row.where}: DevEUI {row.dev_eui} is held by {holder}; nothing is changed there"
+                )
+                lost.append(row.dev_eui)
+                continue
         if not devices.create_key(row.dev_eui, row.app_key) and devices.key(row.dev_eui) != row.app_key:
             report.refused.append(f"{row.where}: it has got another key meanwhile; run this again")
+            lost.append(row.dev_eui)
             continue
-        report.created += each.what == "new"
-        report.keys += each.what == "keyless"
+        report.created += made
+        report.keys += not made
     progress(len(wanted), len(wanted))
-    if foreign:
-        keys.drop(foreign)
+    if forgotten := set(lost) - before:
+        keys.drop(forgotten)
     return report

@@ -148,6 +148,52 @@ def test_a_cable_cut_in_the_midst_leaves_a_board_that_the_next_run_mends(bench, 
     assert {name: files[name] for name in small} == small and set(files) == {*small, *RECORDS, "config.json"}
 
 
+@pytest.mark.parametrize("block", [2, 9, 17])
+def test_a_board_that_loses_its_power_in_the_midst_of_writing_is_mended_by_the_next_run(
+    bench, vigie_node, small, block
+):
+    """The `block`-th program operation of its flash is torn."""
+    world = bench.board({**SMALL, **RECORDS, "config.json": json.dumps(CONFIG)})
+
+    def unplug():
+        while world.board.state != "off":
+            time.sleep(0.01)
+        world.cable.close()
+
+    world.live.do(lambda: world.board.power_cut(block))
+    threading.Thread(target=unplug, daemon=True).start()
+    code, _out, err = vigie_node(*bench.words(world.port))
+    assert code == 1 and "the line to the board broke" in err
+    world.live.do(world.board.power_on)
+    cable = world.live.do(lambda: Cable(world.board, bench.clock))
+    assert vigie_node(*bench.words(cable.port))[0] == 0
+    cable.close()
+    files = world.files()
+    assert {name: files[name] for name in small} == small and set(files) == {*small, *RECORDS, "config.json"}
+    assert {name: files[name].decode() for name in RECORDS} == RECORDS and json.loads(files["config.json"]) == CONFIG
+
+
+def test_a_micropython_without_deflate_takes_files_as_they_are(bench, vigie_node, small, monkeypatch):
+    monkeypatch.setattr(boards, "_FACTS", boards._FACTS.replace("import deflate", "import no_deflate"))
+    world = bench.board()
+    assert vigie_node(*bench.words(world.port, "--join", 0))[0] == 0
+    files = world.files()
+    assert {name: files[name] for name in small} == small
+
+
+def test_ctrl_c_says_where_it_leaves_the_board(bench, vigie_node, monkeypatch):
+    world = bench.board()
+
+    def interrupted(_board, _path, _content):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(boards.Board, "put", interrupted)
+    code, _out, err = vigie_node(*bench.words(world.port))
+    assert (code, err) == (
+        1, "vigie-node: stopped; the board is at its prompt: run this again, or press its reset button\n"
+    )  # fmt: skip
+
+
 def test_a_full_flash_is_told_and_a_larger_one_is_not_needed_twice(bench, vigie_node, small):
     world = bench.board(blocks=8)
     code, _, err = vigie_node(*bench.words(world.port))

@@ -178,6 +178,19 @@ def test_a_foreign_application_is_named_and_left_alone(network, tell, listing):
     assert rows["bin-gare-1"]["dev_eui"] == f"{PREFIX}000003"  # drawn past what is held elsewhere
 
 
+def test_two_runs_at_once_from_two_places_meet(network, tmp_path):
+    """Another run has made devices since this one looked: they are this application's, with the keys of that run."""
+    one, other = Keys(tmp_path / "one.csv"), Keys(tmp_path / "other.csv")
+    rows = [Row("meter", "m-1", f"{PREFIX}000001", app_key="1a" * 16), Row("meter", "m-2", f"{PREFIX}000002")]
+    _place, found = look(network.connection, Names(), rows, one, "", no_progress, draw=True)
+    assert provision(network, rows, other).created == 2
+    report = carry_out(network.connection, Names(), chirpstack.find(network.connection), found, one, no_progress)
+    assert report.created == 0 and report.refused == ["m-2: it has got another key meanwhile; run this again"]
+    assert (report.created, provision(network, rows, one).there) == (0, 2)
+    assert network_key(network, f"{PREFIX}000002") == other.rows[f"{PREFIX}000002"].app_key
+    assert one.rows == other.rows == Keys(one.path).rows
+
+
 def test_a_tenants_own_key_does_with_its_id_and_hears_of_another_tenant(network, tell, listing, tmp_path):
     connection = network.connection
     ours, _ = chirpstack.complete(connection, chirpstack.find(connection))
