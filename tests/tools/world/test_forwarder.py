@@ -1,6 +1,7 @@
 """The gateway protocol on the gateways' side: messages, timing from the context, refusals, what a real broker sees of a LoRa gateway."""
 
 import time
+from collections import defaultdict
 from queue import SimpleQueue
 
 import pytest
@@ -70,19 +71,16 @@ class Server:
     """The network server's side, by hand."""
 
     def __init__(self, port):
-        self.came = SimpleQueue()
+        self.came = defaultdict(SimpleQueue)
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="server", protocol=mqtt.MQTTv5)
         self.client.on_connect = lambda client, *_: client.subscribe("eu868/gateway/#")
-        self.client.on_message = lambda _c, _d, m: self.came.put((m.topic, bytes(m.payload), m.retain))
+        self.client.on_message = lambda _c, _d, m: self.came[m.topic].put(m.payload)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
 
     def next(self, kind, what):
-        """The next message of a kind (event/up, ...), of the class `what`; others before it are passed over."""
-        while True:
-            topic, payload, _ = self.came.get(timeout=10)
-            if topic == f"eu868/gateway/{OUTSIDE}/{kind}":
-                return what.FromString(payload)
+        """The next message of a kind (event/up, ...), of the class `what`."""
+        return what.FromString(self.came[f"eu868/gateway/{OUTSIDE}/{kind}"].get(timeout=10))
 
     def down(self, frame):
         self.client.publish(f"eu868/gateway/{OUTSIDE}/command/down", frame.SerializeToString()).wait_for_publish(5)
