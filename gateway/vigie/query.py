@@ -132,7 +132,10 @@ _LAST = {
 
 
 def read_last(settings: Settings, midnights: int) -> Iterator[Last]:
-    """Of every node the newest point of each measurement, and a meter's midnights of the last `midnights` days: two queries in all."""
+    """Of every node the newest value of each field that the page shows, and a meter's midnights of the last `midnights` days.
+
+    Two queries in all. Fields of one time come in one `Last`.
+    """
     wanted = " or ".join(
         f'(r._measurement == "{name}" and ({" or ".join(_field_is(field) for field in fields)}))'
         for name, fields in _LAST.items()
@@ -141,16 +144,13 @@ def read_last(settings: Settings, midnights: int) -> Iterator[Last]:
         f"from(bucket: {_text(settings.buckets.raw)}) |> range(start: 0, stop: 2d) |> filter(fn: (r) => {wanted})"
         ' |> last() |> keep(columns: ["_time", "_measurement", "dev_eui", "_field", "_value"])'
     )
-    newest: dict[tuple[str, str], Last] = {}
+    # Each field of the newest point that has it; one that a newer point lacks has its own, older time.
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
     for record in _records(settings, raw):
-        time_ns, key = _ns(record["_time"]), (record["dev_eui"], record["_measurement"])
-        known = newest.get(key)
-        # A field that the newest point lacks has an older one's value: that is not its value now.
-        if known is None or known.time_ns < time_ns:
-            known = newest[key] = Last("raw", key[1], key[0], {}, time_ns)
-        if known.time_ns == time_ns:
-            known.fields[record["_field"]] = record["_value"]
-    yield from newest.values()
+        key = (record["_measurement"], record["dev_eui"], _ns(record["_time"]))
+        found.setdefault(key, {})[record["_field"]] = record["_value"]
+    for (measurement, dev_eui, time_ns), fields in found.items():
+        yield Last("raw", measurement, dev_eui, fields, time_ns)
     daily = (
         f"from(bucket: {_text(settings.buckets.daily)}) |> range(start: -{midnights}d, stop: 2d)"
         ' |> filter(fn: (r) => r._measurement == "meter" and (r._field == "count" or r._field == "epoch" or r._field == "time_unsure"))'

@@ -28,6 +28,7 @@ _MOST_ADDRESSES = 10_000
 # RFC 7914 with N = 2^15, r = 8, p = 3: 32 MB and about a quarter of a second a try.
 _N, _R, _P = 2**15, 8, 3
 _MEMORY = 64 * 1024 * 1024
+_MOST_P = 16
 
 
 def set_password(path: Path, password: str) -> None:
@@ -78,7 +79,7 @@ class Account:
             self._read()
         except FileNotFoundError:
             return "missing"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return "unreadable"
         return None
 
@@ -135,12 +136,16 @@ class Account:
         self._failures[address] = known
 
     def _read(self) -> str:
-        """The file's text; it is read each time, a few hundred bytes, so that a new password holds at once."""
+        """The file's text, ValueError for one that is none; it is read each time, 200 bytes, so that a new password holds at once."""
         text = self._path.read_text(encoding="ascii")
-        found = json.loads(text)
-        bytes.fromhex(found["salt"] + found["hash"])
-        if [type(number) for number in found["scrypt"]] != [int, int, int]:
-            raise ValueError("the file's scrypt parameters are not three numbers")
+        try:
+            found = json.loads(text)
+            bytes.fromhex(found["salt"] + found["hash"])
+            n, r, p = map(int, found["scrypt"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a password's file: {error}") from None
+        if n * r * 128 >= _MEMORY or p > _MOST_P:
+            raise ValueError("its hash would take more memory or time than a try may")
         return text
 
 

@@ -1,6 +1,6 @@
 """What is known of each node's newest frame and reading, in memory: InfluxDB is asked once, the writer tells the rest.
 
-So the list of nodes costs no query, however many look at it. 15,000 nodes take about 40 MB. Times are ns UTC.
+So the list of nodes costs no query, however many look at it. 15,000 nodes take under 80 MB, reading them 3 s of processor time. Times are ns UTC.
 """
 
 import threading
@@ -61,6 +61,7 @@ class Heard:
     link: Stamped | None = None
     health: Stamped | None = None
     report: Stamped | None = None
+    leak: Stamped | None = None  # the newest report that says whether there is one: a meter's, not its health report's
     status: Stamped | None = None
     reading: Stamped | None = None
     kind: str | None = None  # what its readings say it is
@@ -118,6 +119,8 @@ def _take(node: Heard, fact: Fact) -> None:
             node.health = _newer(node.health, fact)
         case "report":
             node.report = _newer(node.report, fact)
+            if "leak" in fact.fields:
+                node.leak = _newer(node.leak, fact)
         case "status":
             node.status = _newer(node.status, fact)
 

@@ -43,7 +43,7 @@ class Shown:
 
 def shown(one: Entry, to: Language, now_ns: int) -> Shown:
     """The words of one node; times far from `now_ns` have their year."""
-    health, report = one.heard.health, one.heard.report
+    health, leak = one.heard.health, one.heard.leak
     return Shown(
         one.dev_eui,
         one.known.site if one.known else "",
@@ -57,7 +57,7 @@ def shown(one: Entry, to: Language, now_ns: int) -> Shown:
         _signal(one.heard.link, to),
         _battery(one, to),
         str(health.fields.get("firmware", "")) if health else "",
-        to.say("leak") if report and report.fields.get("leak") else "",
+        to.say("leak") if leak and leak.fields["leak"] else "",
     )
 
 

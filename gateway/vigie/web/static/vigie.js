@@ -112,7 +112,10 @@ function listen() {
   });
   stream.addEventListener("error", () => {
     showLive("lost", lastRead);
-    if (stream?.readyState === EventSource.CLOSED) setTimeout(() => { readAgain(); listen(); }, AGAIN_MS);
+    if (stream?.readyState === EventSource.CLOSED) {
+      readAgain(); // tells whether the session is over
+      setTimeout(() => { if (live.dataset.state !== "ended") listen(); }, AGAIN_MS);
+    }
   });
 }
 
