@@ -38,7 +38,7 @@ def run(settings: Settings) -> Iterator[Finding]:
     parts: list[tuple[str, Callable[[Settings], str]]] = [
         ("broker", _broker),
         ("spool", _spool),
-        ("influxdb", _influxdb),
+        ("influxdb", influxdb),
         ("write token", _write_token),
         ("read token", _read_token),
         ("gateway", _gateway),
@@ -72,7 +72,8 @@ def _spool(settings: Settings) -> str:
     return f"{settings.spool.path}: {counts.waiting} waiting, {counts.dead} dead, {counts.bytes} of {settings.spool.max_bytes} bytes"
 
 
-def _influxdb(settings: Settings) -> str:
+def influxdb(settings: Settings) -> str:
+    """InfluxDB's address and version; InfluxError where it does not answer."""
     url = settings.influxdb.url.rstrip("/")
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the pattern says http

@@ -18,6 +18,7 @@ from . import check as checks
 from . import query as queries
 from . import service
 from .cli_register import register_commands
+from .cli_status import show_status
 from .cli_water import water_commands
 from .errors import EXIT_FAILED, EXIT_USAGE, UsageError, VigieError
 from .files import load
@@ -109,6 +110,9 @@ def _check(context: typer.Context) -> None:
     print(f"note: {checks.BROKER_NOTE}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+_commands.command("status")(show_status)
 
 
 _Dev = Annotated[str | None, typer.Argument(metavar="[DEV]", help="DevEUI, 16 hex digits.", show_default=False)]

@@ -1,5 +1,6 @@
 """The gateway's metrics, by the names that docs/administrator.md lists; one `Metrics` a process, its own registry."""
 
+import importlib.metadata
 import time
 from collections.abc import Iterator, Mapping
 
@@ -70,6 +71,8 @@ class Metrics:
             self.downlinks.labels(state)
         for kind in (*KINDS, "unknown"):
             self.messages.labels(kind)  # a series that starts at 0 is one that an alert can watch
+        build = Gauge("vigie_build_info", "1; the version that runs", ["version"], registry=self.registry)
+        build.labels(importlib.metadata.version("vigie")).set(1)
         self.registry.register(_SpoolCollector(spool))
         ProcessCollector(
             registry=self.registry

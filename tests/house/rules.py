@@ -52,8 +52,9 @@ GATEWAY: dict[str, set[str]] = {
     "web": EVERY - {"service"},
     "check": COMMON | {"ingest", "spool", "writer"},  # tries each door once; cli asks it
     "service": EVERY,
-    "cli": EVERY | {"cli_register", "cli_water", "cli_output"},
+    "cli": EVERY | {"cli_register", "cli_status", "cli_water", "cli_output"},
     "cli_register": COMMON | {"register"},
+    "cli_status": COMMON | {"check", "spool"},
     "cli_water": COMMON | {"register", "query", "city", "rows", "cli_output"},
     "cli_output": {"errors", "register"},
     "__main__": {"cli"},
