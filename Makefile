@@ -11,7 +11,7 @@ PYTHON := .venv/bin/python
 STUBS = $(or $(VIGIE_CACHE),.cache)/stubs/current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser run status remove micropython-lib test check bench-firmware bench-fidelity fuzz clean
+.PHONY: help setup charts browser run status remove micropython-lib test check bench-firmware bench-fidelity fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,9 @@ status: ## one JSON line about the running chain
 
 remove: setup ## after NETWORK=external: take the virtual city out of ChirpStack and its broker again
 	@$(PYTHON) -m tools.run.remove $(addprefix --settings ,$(SETTINGS))
+
+charts: ## only the page's chart library, before a gateway is installed by pip from this clone
+	@python3 -m tools.setup.charts
 
 browser: setup ## bring Debian's chromium for the page's tests (420 MB)
 	@$(PYTHON) -m tools.setup.browser

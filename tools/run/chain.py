@@ -120,6 +120,11 @@ class Chain:
         """The gateway's metrics."""
         return f"http://127.0.0.1:{self._http_port}/metrics"
 
+    @property
+    def page_url(self) -> str:
+        """The gateway's page."""
+        return f"http://127.0.0.1:{self._http_port}/"
+
     def settling(self) -> Settling:
         """The stops of the world, for the gateway that runs now."""
         settling = Settling(self.publisher, self.metrics_url, stopping=self.stopping, ended=self.ended)

@@ -26,13 +26,14 @@ from ..technician.chirpstack import Api
 from ..technician.provision import Names
 from ..world import chance
 from ..world.city import SECOND, City
-from ..world.forwarder import Broker, Forwarders, topic_of
+from ..world.forwarder import REFUSES, Broker, Forwarders, topic_of
 from ..world.map import CityMap
 from ..world.pace import Pace
 from ..world.sites import Site, plan
 from .chain import Chain, Ports
 from .fill import fill, fresh
 from .network_file import NetworkFile
+from .page import password_file
 from .provision import Registered, register
 from .settle import Interrupted, Stop
 from .state import Run, Var, World
@@ -139,12 +140,13 @@ class ExternalChain(Chain):
         """The LoRa gateways at the broker. Problem: it refuses them."""
         gateways = dict(zip(ids, city.gateways.values(), strict=True))
         settings, refuse = self._network.mqtt, self._network.world.refuse_rx1
-        made = Forwarders(gateways, city.clock, self.broker, settings.topic_prefix, say, refuse_rx1=refuse)
+        broker, prefix = self.broker, settings.topic_prefix
+        made = Forwarders(gateways, city.clock, broker, prefix, lambda text: say(f"  {text}"), refuse_rx1=refuse)
         self._parts.callback(made.close)
         until = time.monotonic() + PATIENCE_S
-        while made.trouble and time.monotonic() < until and not self.stopping.asked:
+        while made.trouble and not made.trouble.startswith(REFUSES) and time.monotonic() < until:
             time.sleep(0.02)
-        if made.trouble and not self.stopping.asked:
+        if made.trouble:
             topic = topic_of(settings.topic_prefix, "<id>")
             raise Problem(
                 f"broker at {self.broker.where}: {made.trouble}; let this account publish to {topic}/event/+ and "
@@ -290,6 +292,7 @@ class ExternalRunner:
     def _greet(self, sites: Sequence[Site]) -> None:
         vigie = f".venv/bin/vigie --settings {places.short(self._var.settings_file)}"
         say(f"  {len(sites)} boards get their supply; a first join takes up to two minutes")
+        say(f"  the page is at {self._chain.page_url}, its password in {places.short(password_file(self._var))}")
         say("Try, in another terminal:")
         say(f"  {vigie} query nodes --all")
         say("`make status NETWORK=external` tells how the chain is. Ctrl-C stops everything.")

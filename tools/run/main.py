@@ -25,6 +25,7 @@ from .chain import Chain, Ports
 from .external import ExternalRunner
 from .fill import clear, fill, fresh
 from .network_file import NetworkFile, load
+from .page import password_file
 from .settle import Interrupted, Settling, Stop, Unsettled
 from .state import MOST_BOARDS, NETWORKS, SEED, Run, Var, World, folder_of
 
@@ -174,6 +175,7 @@ class Runner:
         meter = next((site for site in city.sites.values() if site.kind == "meter"), None)
         _say("")
         _say(f"The world is at the present. {self._joined()} of {len(city.boards)} boards have joined.")
+        _say(f"  the page                     {chain.page_url}, password in {places.short(password_file(self.var))}")
         _say(f"  network server's API (gRPC)  {chain.api_address}, user admin, password admin")
         _say(f"  InfluxDB                     {chain.influxdb.url}, org {chain.access.org}")
         _say(f"  read token                   {places.short(chain.access.read_token_file)}")

@@ -49,7 +49,7 @@ def step() -> Step | None:
         "Python packages",
         places.short(places.VENV),
         seconds=60 if fresh else 10,
-        kept_mb=530 if fresh else 0,
+        kept_mb=820 if fresh else 0,
         passing_mb=210,
         tools=("python:ensurepip", "/etc/ssl/certs/ca-certificates.crt"),
         install=install,

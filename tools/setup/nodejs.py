@@ -24,7 +24,10 @@ CHART_FILES = {
     "uPlot.min.css": "uplot/dist/uPlot.min.css",
     "LICENSE": "uplot/LICENSE",
 }
-NPM = places.NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def _npm(node: Path) -> Path:
+    return node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def _home() -> Path:
@@ -47,8 +50,11 @@ def step() -> Step | None:
     )
 
 
-def install(progress: Progress, lock: int) -> None:
-    """Fetch into a fresh folder, check each package against its sum, and only then give the folder its name."""
+def install(progress: Progress, lock: int | None, node: Path = places.NODE) -> None:
+    """Fetch into a fresh folder, check each package against its sum, and only then give the folder its name.
+
+    Then the charts' files are copied into the gateway.
+    """
     if not _home().exists():
         fresh = places.CACHE / "build" / "npm"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -58,11 +64,11 @@ def install(progress: Progress, lock: int) -> None:
         # npm starts `node` by name; packages' own scripts are not run.
         env = {
             **os.environ,
-            "PATH": f"{places.NODE.parent}:{os.environ['PATH']}",
+            "PATH": f"{node.parent}:{os.environ['PATH']}",
             "npm_config_cache": str(fresh / "cache"),
         }
         words = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=http")
-        run([places.NODE, NPM, *words], progress, env=env, cwd=fresh, lock=lock)
+        run([node, _npm(node), *words], progress, env=env, cwd=fresh, lock=lock)
         shutil.rmtree(fresh / "cache", ignore_errors=True)
         _home().parent.mkdir(parents=True, exist_ok=True)
         fresh.replace(_home())

@@ -9,9 +9,14 @@ import zipfile
 
 import pytest
 
-from tools.setup import places
+from tools.setup import nodejs, places
 
 PAYLOAD = {path.name for path in (places.ROOT / "firmware" / "payload").glob("*.py")}
+
+# The page's own files, and the chart library that set-up copied there though git ignores it.
+WEB = {"static/vigie.css", "static/vigie.js", "static/icon.svg", "templates/nodes.html"} | {
+    f"static/vendor/{name}" for name in nodejs.CHART_FILES
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +34,7 @@ def test_the_wheel_installs_two_names_and_the_payload(built):
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vigie", "vigie_tools"}
     assert {name.removeprefix("vigie/payload/") for name in names if name.startswith("vigie/payload/")} == PAYLOAD
     assert "vigie_tools/setup/influxd/go.sum" in names
+    assert {f"vigie/web/{name}" for name in WEB} <= set(names)
 
 
 def test_the_sdist_holds_the_payload_where_the_gateway_looks(built):
@@ -38,6 +44,7 @@ def test_the_sdist_holds_the_payload_where_the_gateway_looks(built):
     assert {f"gateway/vigie/payload/{name}" for name in PAYLOAD} <= names
     assert {f"firmware/payload/{name}" for name in PAYLOAD} <= names
     assert "LICENSE" in names
+    assert {f"gateway/vigie/web/{name}" for name in WEB} <= names
 
 
 def test_the_wheel_has_the_technicians_command_and_the_firmware_for_it(built, tmp_path):

@@ -131,6 +131,7 @@ function room(place) {
 }
 
 function draw(place, table) {
+  place.hidden = false; // what is hidden has no width
   const names = [...table.querySelectorAll("th[data-series]")].map((head) => head.textContent);
   const rows = [...table.tBodies[0].rows].reverse();
   const data = [rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000)];
