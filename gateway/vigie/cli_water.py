@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, tzinfo
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -41,6 +41,7 @@ _French = Annotated[
 _Json = Annotated[bool, typer.Option("--json", help="One JSON array.")]
 _NS = 1_000_000_000
 _PROGRESS_S = 2.0
+_MANY = 1000  # so many sites take longer than that at once
 
 INDEX_COLUMNS = (
     "site", "serial", "dev_eui", "day", "index_m3", "index_l", "instant", "quality", "from_instant", "from_l", "to_instant",
@@ -247,10 +248,12 @@ def _fetch(settings: Settings) -> _Fetch:
 @dataclass(slots=True)
 class _Told:
     what: str
-    last: float = field(default_factory=time.monotonic)
+    last: float | None = None
 
     def __call__(self, waiting: int, of: int) -> None:
-        if time.monotonic() - self.last >= _PROGRESS_S:
+        if self.last is None and of < _MANY:
+            self.last = time.monotonic()
+        elif self.last is None or time.monotonic() - self.last >= _PROGRESS_S:
             self.last = time.monotonic()
             _say(f"{of - waiting} of {of} {self.what}")
 

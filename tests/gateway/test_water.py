@@ -1,48 +1,13 @@
 """The index at a date, pure: segments, epochs, dial readings and counts in, one answer out."""
 
-from datetime import UTC, date, datetime
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import pytest
-from vigie.city import days, meters, rounds, water
+from vigie.city import days, meters, rounds
 from vigie.rows import Count, Dial, Segment, SiteRow
 
-PARIS = ZoneInfo("Europe/Paris")
-H = 3600 * 1_000_000_000
-D = 24 * H
-DEV = "00000000000000c1"
-RULES = meters.Rules()
-L = 1000
-M3 = 1_000_000
-
-
-def utc(text):
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000_000
-
-
-T0 = utc("2026-01-01")  # where the segments of this page begin
-
-
-def segment(**changed):
-    made = Segment("S1", "M1", DEV, 1, 10 * L, 100 * M3, T0, 1000, T0, None, None, None)
-    return made._replace(**changed)
-
-
-def counts(*pairs, epoch=1, dev=DEV):
-    """(day after T0, pulses)"""
-    return [Count(dev, T0 + int(day * D), epoch, pulses) for day, pulses in pairs]
-
-
-def ask(at, segments, found, dials=(), foreign=(), rules=RULES):
-    """The answer for the local day before the midnight `at` days after T0."""
-    by_device = {}
-    for one in sorted(found, key=lambda one: one.time_ns):
-        by_device.setdefault(one.dev_eui, []).append(one)
-    site = meters.Site("S1", tuple(segments), tuple(dials))
-    day = days.local_day(date(2025, 12, 31).fromordinal(date(2025, 12, 31).toordinal() + at), PARIS)
-    assert day.instant_ns == T0 + at * D
-    return water.index_of(site, day, by_device, rules, frozenset(foreign)).found
-
+from tests.gateway.water_asked import DEV, M3, PARIS, RULES, T0, D, H, L, ask, counts, segment, utc
 
 # the day
 
@@ -301,69 +266,6 @@ def test_a_device_that_fell_silent_says_since_when():
 def test_a_device_that_was_never_heard_and_never_read_has_no_lower_bound():
     found = ask(30, [segment(anchor_ml=None, anchor_ns=None, anchor_count=None)], [])
     assert (found.quality, found.at_least_ml, found.since_ns) == ("unread", None, T0)
-
-
-# odd readings (a failed look-up is not zero, counters that start again)
-
-
-def test_a_look_up_that_failed_is_named_and_not_used():
-    foreign = segment(epoch=None, ml_per_pulse=L, anchor_ml=299_000 * L, anchor_count=299_000)
-    heard = counts((1, 299_100), (8, 300_000), (9, 0), (10, 1000), (11, 300_020), (12, 300_040), epoch=None)
-    found = ask(10, [foreign], heard)
-    assert (found.quality, found.index_ml, found.from_ml, found.to_ml) == (
-        "estimated",
-        300_000 * L + 20 * L * 2 // 3,
-        300_000 * L,
-        300_020 * L,
-    )
-    assert found.reason == "no count at that instant; count 0 of 2026-01-10T00:00:00Z does not fit: reset?"
-
-
-def test_a_leap_beyond_the_greatest_flow_is_named_and_not_used():
-    # 76 m³ in a day and a minute: 75.05 m³ is the most that 3.125 m³/h let pass
-    found = ask(10, [segment()], counts((9, 1000), (10, 1000 + 7600), (11, 1010)))
-    assert (found.quality, found.index_ml) == ("estimated", 100_050 * L)
-    assert "count 8600 of 2026-01-11T00:00:00Z does not fit: reset?" in found.reason
-    assert ask(10, [segment()], counts((9, 1000), (10, 1000 + 7505), (11, 8600))).quality == "read"
-
-
-def test_two_values_for_one_instant_are_not_believed_unless_one_fits():
-    both = counts((9, 1200), (10, 1234), (10, 1236), (11, 1300))
-    found = ask(10, [segment()], both)
-    assert (found.quality, found.from_ml, found.to_ml) == ("estimated", 102 * M3, 103 * M3)
-    found = ask(10, [segment()], counts((9, 1200), (10, 1234), (10, 0), (11, 1300)))
-    assert (found.quality, found.index_ml) == ("read", 102_340 * L)
-
-
-def test_nothing_is_believed_behind_a_counter_that_began_again():
-    foreign = segment(epoch=None, anchor_count=0)
-    first = [(day, 40 * day) for day in range(1, 21)]
-    again = [(day, 30 * (day - 21)) for day in range(21, 90)]  # and so past the 800 pulses of before
-    heard = counts(*first, *again, epoch=None)
-    assert ask(20, [foreign], heard).index_ml == 100 * M3 + 8000 * L
-    for at in (21, 30, 60):
-        found = ask(at, [foreign], heard)
-        assert (found.quality, found.at_least_ml) == ("unread", 108 * M3)
-        assert found.reason == "count 0 of 2026-01-22T00:00:00Z does not fit: reset?"
-        assert found.since_ns == T0 + 21 * D
-    # the register vouches again
-    anew = segment(epoch=None, since_ns=T0 + 21 * D, anchor_ns=T0 + 21 * D, anchor_ml=108 * M3, anchor_count=0)
-    found = ask(30, [foreign._replace(until_ns=T0 + 21 * D), anew], heard)
-    assert (found.quality, found.index_ml) == ("read", 108 * M3 + 9 * 300 * L)
-
-
-def test_a_slip_of_the_pen_is_outvoted_by_the_counts():
-    dials = [Dial("S1", "M1", T0 + 10 * D, 12 * M3, "R. 7")]
-    found = ask(11, [segment()], counts((9, 1200), (12, 1300)), dials)
-    assert (found.quality, found.from_ml, found.to_ml) == ("estimated", 102 * M3, 103 * M3)
-    assert "dial 12000 L of 2026-01-11T00:00:00Z does not fit" in found.reason
-
-
-def test_two_readings_that_contradict_each_other_are_neither_believed():
-    no_anchor = segment(anchor_ml=None, anchor_ns=None, anchor_count=None)
-    dials = [Dial("S1", "M1", T0 + 9 * D, 50 * M3, "R. 7"), Dial("S1", "M1", T0 + 12 * D, 40 * M3, "R. 8")]
-    found = ask(10, [no_anchor], [], dials)
-    assert (found.quality, found.index_ml) == ("unread", None)
 
 
 # as little as will do is read

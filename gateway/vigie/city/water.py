@@ -222,17 +222,17 @@ def _unread(index: Index, meter: Meter, judged: Judged, odd: Sequence[Reading], 
     elif new:
         first = min(new, key=lambda one: one.counts[0].time_ns)
         reason, since = f"count epoch {first.segment.epoch} is not in the register", first.counts[0].time_ns
-    elif strange:
+    elif strange and strange[0].kind == "count":
         reason, since = _named(strange[0]), strange[0].time_ns
     elif before is None:
         after = min((one.time_ns for one in judged.used), default=None)
         reason = "nothing heard yet" if after is None else f"no reading before that of {iso(after)}"
         since = segment.since_ns if segment else at
     else:
-        reason, since = (
-            "no count since" if before.kind == "count" else f"nothing heard since the {before.kind}",
-            before.time_ns,
-        )
+        reason = "no count since" if before.kind == "count" else f"nothing heard since the {before.kind}"
+        since = before.time_ns
+    if strange and strange[0].kind != "count":
+        reason += "; " + _named(strange[0])
     floors = [_floor(one, before, at, rules.q4_ml_per_h) for one in loose]
     floors += [before.ml] if before is not None else []
     return index._replace(
