@@ -404,7 +404,7 @@ def _first(network, bridge, run):
         item = api.DeviceQueueItem(dev_eui=site.dev_eui, f_port=99, data=b"\1")
         network.call(api.DeviceServiceStub, "Enqueue", api.EnqueueDeviceQueueItemRequest(queue_item=item))
     run.says("3 of 3 boards have a session", 120)
-    print(f"joined {time.monotonic() - started:.0f} s after the start")
+    print(f"joined {time.monotonic() - started:.0f} s after the world's start")
     answered = "health report sent, answered"
     run.until(lambda: all(answered in run.console(site) for site in (AIR, BIN)), 90, answered)
     run.until(lambda: bridge.sent(METER, DATA), 90, "a downlink to the meter once its delay has ended")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 JOINED_S = 120.0
 """A node has joined by then, or a line says what is known."""
 _LOOK_S = 1.0
-_ASK_S, _ASK_LATER_S = 3.0, 5.0
+_ASK_S, _ASK_LATER_S = 2.0, 5.0
 _AGAIN_S = 30.0
 _MS = 1_000_000
 
@@ -105,7 +105,7 @@ class Watch:
                     return
         except Problem as problem:
             if not self._trouble:
-                _say(f"{problem}; the world goes on")
+                _say(f"{str(problem).split('; ')[0]}; the world goes on, and asks again")
             self._trouble = str(problem)
         else:
             if self._trouble:

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from .gateway_protocol import LEAD_NS, counted, uplink_frame, wanted
 
 STATS_NS = 30_000_000_000
 KEEPALIVE_S = 30
+REFUSES = "it refuses"
+"""Begins the trouble that waiting does not end."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,11 @@ class Tally:
         self.answers_ns = [min([after_ns, *self.answers_ns]), max([after_ns, *self.answers_ns])]
 
     def add(self, other: Tally) -> None:
-        """Adds another's."""
+        """Adds another's, which may be at work."""
         self.uplinks += other.uplinks
         self.lost += other.lost
-        self.windows += other.windows
-        self.refused += other.refused
+        self.windows.update(dict(other.windows))
+        self.refused.update(dict(other.refused))
         self.unsent += other.unsent
         for each in other.answers_ns:
             self.answered(each)
@@ -139,7 +142,8 @@ class Forwarder:
         """Says that it is offline, waits a moment for that to leave, and leaves the broker."""
         self._gateway.on_reception = None
         if not self.trouble:
-            self._publish("state/conn", self._state(gw.ConnState.OFFLINE), retain=True).wait_for_publish(1.0)
+            with suppress(RuntimeError, ValueError):  # the broker has just gone: its last will says it
+                self._publish("state/conn", self._state(gw.ConnState.OFFLINE), retain=True).wait_for_publish(1.0)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -223,13 +227,13 @@ class Forwarder:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
-            self._is(f"it refuses the LoRa gateways: {reason}")
+            self._is(f"{REFUSES} the LoRa gateways: {reason}")
             return
         client.subscribe(f"{self._topic}/command/down", qos=0)
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._is(f"it refuses the subscription to {self._topic}/command/down: {reasons[0]}")
+            self._is(f"{REFUSES} the subscription to {self._topic}/command/down: {reasons[0]}")
             return
         self._publish("state/conn", self._state(gw.ConnState.ONLINE), retain=True)
         self._is("")
@@ -277,7 +281,7 @@ class Forwarders:
         self._where = broker.where
         self._say = say
         self._lock = threading.Lock()
-        self._told = ""
+        self._tells = self._away = False
         self._all: list[Forwarder] = []
         for gateway_id, gateway in gateways.items():
             made = Forwarder(gateway, gateway_id, clock, broker, prefix, self._changed, say, refuse_rx1)
@@ -297,7 +301,7 @@ class Forwarders:
 
     def started(self) -> None:
         """From here on a lost broker is told."""
-        self._told = self.trouble
+        self._tells = True
 
     def close(self) -> None:
         """Leaves the broker."""
@@ -307,11 +311,11 @@ class Forwarders:
     def _changed(self) -> None:
         with self._lock:
             trouble = self.trouble
-            if trouble == self._told:
-                return
-            if trouble:
-                cure = "the LoRa gateways try again each second, uplinks meanwhile are lost"
-                self._say(f"broker at {self._where}: {trouble}; {cure}")
-            elif self._told:
-                self._say(f"broker at {self._where}: back; {self.tally().lost} uplinks are lost so far")
-            self._told = trouble
+            if not self._tells or bool(trouble) == self._away:
+                return  # an outage changes its words: lost, then no answer
+            self._away = bool(trouble)
+        if trouble:
+            cure = "the LoRa gateways try again each second, uplinks meanwhile are lost"
+            self._say(f"broker at {self._where}: {trouble}; {cure}")
+        else:
+            self._say(f"broker at {self._where}: back; {self.tally().lost} uplinks are lost so far")
