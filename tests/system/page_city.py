@@ -28,7 +28,7 @@ NS, HOUR, DAY = 10**9, 3600, 86_400
 DAYS = 35
 PASSWORD = "a password for tests"
 UNREGISTERED, LATE, SILENT, DEAF, NEVER = 6, 4, 5, 7, 8
-_DIO = {"dr": 5, "rssi": -71, "snr": 9.2}
+_LINK = {"dr": 5, "rssi": -71, "snr": 9.2}
 _LINKS = {
     0: {"dr": 5, "rssi": -84, "snr": 8.5},
     1: {"dr": 3, "rssi": -112, "snr": -3.8},
@@ -87,7 +87,7 @@ class PageCity:
     def send(self, site, port: int, data: bytes, at: int) -> None:
         """An uplink with this payload, received `at`, s UTC."""
         number = self._counters[site.number] = self._counters.get(site.number, -1) + 1
-        link = _LINKS.get(site.number, _DIO)
+        link = _LINKS.get(site.number, _LINK)
         body = {
             "deduplicationId": f"{site.number:08d}-0000-4000-8000-{number:012d}",
             "time": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at)),
@@ -103,7 +103,7 @@ class PageCity:
         self.publisher.send(f"application/a/device/{site.dev_eui}/event/up", orjson.dumps(body))
         self._sent += 1
 
-    def air(self, site, mark: int, samples: int = 1) -> None:
+    def air(self, site, mark: int, samples: int = 1, at: int | None = None) -> None:
         street = equip.street(site, SEED, (self.now - 2 * DAY) * NS)
         made = []
         for back in range(samples):
@@ -111,7 +111,7 @@ class PageCity:
             pm1, pm25, pm10 = street.pm(when)
             temperature, humidity = street.climate(when)
             made.append(air.Sample(pm1, pm25, pm10, temperature // 10 + air.COLD, humidity // 10))
-        self.send(site, air.PORT, air.encode(air.Air(mark, 0, tuple(made)), 51), mark + 50)
+        self.send(site, air.PORT, air.encode(air.Air(mark, 0, tuple(made)), 51), at or mark + 50)
 
     def _history(self, site) -> None:
         until = self.now - 40

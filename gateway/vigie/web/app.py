@@ -208,14 +208,16 @@ class App:
         if not isinstance(error, HTTPException):
             raise TypeError("not an answer") from error
         look = self.look(request)
-        text = look.to.say("not_found") if error.status_code == 404 else error.detail
+        text = look.to.say("not_found" if error.status_code == 404 else "refused")
         answer = _html(self._pages.error(look, text), error.status_code)
         answer.headers.update(error.headers or {})
         return answer
 
     def _defect(self, request: Request, error: Exception) -> Response:
         _log.error("defect in the page", path=request.url.path, exc_info=error)
-        return Response("The gateway's page has a defect; its log says more.\n", 500, media_type="text/plain")
+        # in both languages: making a page of it might meet the same defect
+        text = "The page has a defect; the gateway's log says more.\nLa page a un défaut ; le journal de la passerelle en dit plus.\n"
+        return Response(text, 500, media_type="text/plain")
 
 
 def local(address: str) -> str:
@@ -242,14 +244,14 @@ async def _form(request: Request) -> dict[str, str]:
     # A browser names the site that a POST comes from. The scheme is left out: a proxy may have another than we see.
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host", ""):
-        raise HTTPException(403, "This form came from another page.")
+        raise HTTPException(403)
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > _MOST_BODY:
-            raise HTTPException(413, "This form is too long.")
+            raise HTTPException(413)
     try:
         found = parse_qs(body.decode("ascii"), max_num_fields=10)
     except ValueError:
-        raise HTTPException(400, "This is no form.") from None
+        raise HTTPException(400) from None
     return {name: values[-1] for name, values in found.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import InfluxError, SettingsError
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 _FRAMES = 20
 _FRAME_DAYS = 31
 _PORTS = (0, 10, 20, 30, 40)
+_log = structlog.get_logger("web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ class Pages:
             if spans:
                 chart = self._chart(one, span, look.to)
         except InfluxError as error:
-            trouble = look.to.say("not_read", reason=error)
+            _log.warning("a node's readings cannot be shown", dev_eui=dev_eui, reason=str(error))
+            trouble = look.to.say("not_read")
         rows = facts(one, look.to)
         signal = dict(rows).get(look.to.say("signal"), "")
         return self._page(
@@ -156,8 +159,7 @@ class Pages:
     def _seeding(self, to: Language) -> str:
         if self._latest.seeded:
             return ""
-        trouble = self._latest.trouble
-        return to.say("not_read_yet") if trouble is None else to.say("not_read", reason=trouble)
+        return to.say("not_read_yet" if self._latest.trouble is None else "not_read")
 
     def _chart(self, one: Entry, days: int, to: Language) -> charts.Chart:
         # it ends where the node was heard last: "now" of readings is the network's receive time (contract 8)
