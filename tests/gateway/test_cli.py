@@ -20,6 +20,11 @@ def vigie(*words):
         (("qery",), "vigie: No such command 'qery'. Did you mean 'query'? See `vigie --help`.\n"),
         (("query", "metre"), "vigie: No such command 'metre'. Did you mean 'meter'? See `vigie query --help`.\n"),
         (("--version",), "vigie: No such option: --version. See `vigie --help`.\n"),
+        (("statu",), "vigie: No such command 'statu'. Did you mean 'status'? See `vigie --help`.\n"),
+        (
+            ("status", "--jsn"),
+            "vigie: No such option: --jsn (Possible options: --json) See `vigie status --help`.\n",
+        ),
         (("query", "air", "--since"), "vigie: Option '--since' requires an argument. See `vigie --help`.\n"),
     ],
 )

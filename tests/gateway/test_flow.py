@@ -148,7 +148,7 @@ def test_one_type_conflict_in_a_batch_costs_one_event(gateway: Gateway, publishe
     gateway.settled(300)
     assert gateway.metric("vigie_dead_letters") == 1
     shown = gateway.vigie("dead", "list").stdout
-    assert "InfluxDB refuses it" in shown
+    assert "InfluxDB refuses the point bin of" in shown
     assert "type conflict" in shown
     assert len(influx.f_cnts(dev_eui)) == 300
 

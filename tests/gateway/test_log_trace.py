@@ -5,8 +5,10 @@ import re
 import time
 
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from vigie.events import KINDS
+from vigie.service import set_up_log
 
 from tests.gateway.support import Gateway, Influx, Publisher, meter_frame, uplink, wait_until
 from tools.setup.places import ROOT
@@ -121,6 +123,24 @@ def test_without_debug_only_what_needs_a_person_is_said(gateway: Gateway, publis
     gateway.settled(2)
     assert gateway.stop() == 0
     assert [line["event"] for number in (1, 2) for line in grep(gateway.log(), number, "text")] == ["dead letter"]
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_defect_in_the_log_shows_no_variables(form, capsys):
+    def fail(body: str) -> None:
+        raise ValueError(len(body))
+
+    set_up_log("info", form)
+    try:
+        try:
+            fail(SECRET)
+        except ValueError:
+            structlog.get_logger("writer").exception("defect", id=1)
+    finally:
+        structlog.reset_defaults()
+    said = capsys.readouterr().err
+    assert "ValueError" in said
+    assert SECRET not in said
 
 
 def test_each_metric_of_the_design_is_there_and_moves(gateway: Gateway, publisher: Publisher):

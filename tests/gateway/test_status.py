@@ -4,7 +4,6 @@ import json
 import sqlite3
 import time
 
-import pytest
 from vigie.cli_status import Status, screen
 
 from tests.gateway.support import Gateway, Publisher, meter_frame, uplink, wait_until
@@ -97,21 +96,6 @@ def test_a_file_that_is_no_spool_is_named_and_the_rest_is_shown(gateway: Gateway
     gateway.extra = {"VIGIE_SPOOL__PATH": str(newer)}
     code, found = told(gateway)
     assert (code, "its schema is version 99" in found["spool_trouble"]) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (("status", "--jsn"), 2, "No such option: --jsn (Possible options: --json) See `"),
-        (("statu",), 2, "No such command 'statu'. Did you mean 'status'?"),
-        (("--settings", "nowhere.toml", "status"), 3, "nowhere.toml does not exist"),
-    ],
-)
-def test_a_wrong_word_is_one_line(words, code, said, gateway: Gateway):
-    answer = gateway.vigie(*words)
-    assert (answer.returncode, answer.stdout) == (code, "")
-    assert said in answer.stderr
-    assert answer.stderr.count("\n") == 1
 
 
 def test_many_reasons_and_long_ones_stay_on_one_screen():
