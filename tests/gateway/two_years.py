@@ -33,7 +33,7 @@ HOLE = range(300, 310)  # ten midnights that nobody heard
 REPLACED = START + 400 * D + 9 * H + 17 * 60 * NS
 EPOCH = START + 500 * D + 3 * H  # power lost, some pulses with it
 SILENT = START + 700 * D
-PLAIN, CHANGED, CUT, GAP, MUTE = DEVS = [f"{number:016x}" for number in range(0xC0, 0xC5)]
+PLAIN, CHANGED, CUT, GAP, MUTE = DEVS = [f"{number:016x}" for number in range(0x2A00C0, 0x2A00C5)]
 LOST = 37  # pulses
 
 
