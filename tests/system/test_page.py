@@ -6,6 +6,7 @@ VIGIE_SCREENSHOTS=docs writes the pictures; without it they go to a folder of th
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -310,6 +311,21 @@ def test_news_come_without_loading_the_page_again(visit, city):
     assert listing.evaluate("document.activeElement.getAttribute('href')") == f"/nodes/{eui(city, AIR)}"
 
 
+def test_a_first_node_appears_where_there_was_none(visit, city):
+    page = visit()
+    stranger = replace(city.sites[UNREGISTERED], number=99, dev_eui="00000000000000aa")
+    page.goto(f"{city.url}/?q={stranger.dev_eui}")
+    page.wait_for_selector("#live[data-state=on]")
+    assert "No node fits" in page.locator("main").inner_text()
+    page.evaluate("window.same = true")
+    city.air(stranger, city.now // 900 * 900, at=int(time.time()))
+    city.settle()
+    until(page, lambda: page.locator("#nodes tbody tr").count() == 1, "it is in the list")
+    assert "air, not in the register" in page.locator("#nodes").inner_text()
+    assert page.evaluate("window.same")
+    assert page.locator("#live").get_attribute("data-state") == "on"
+
+
 def chart(page):
     """Waits for the chart and says how wide it is, px."""
     page.wait_for_selector(".chart canvas")
@@ -349,7 +365,9 @@ def test_a_gateway_that_goes_and_comes_back(visit, city):
     # the newest of every node is known again, from InfluxDB
     until(
         page,
-        lambda: page.reload() and page.locator("#nodes tbody tr").count() == 9 and not page.locator(".warning").count(),
+        lambda: (
+            page.reload() and page.locator("#nodes tbody tr").count() == 10 and not page.locator(".warning").count()
+        ),
         "all are back",
     )
     assert "leak suspected" in row(page, city, METER).inner_text()

@@ -89,6 +89,7 @@ def bin_(points: Iterable[Mapping[str, Any]], shape: BinShape | None, to: Langua
         else:
             value = float(distance) if shape is None else float(fill_percent(shape, distance))
             rows.append(Row(ns(point["time"]), (value,), note))
+    rows = _without_gaps(rows, to)
     if shape is None:
         return Chart("chart_bin_mm", "lines", "mm", (to.say("millimetres"),), rows)
     return Chart("chart_bin", "lines", "%", (to.say("percent"),), rows, most=100)
@@ -112,7 +113,19 @@ def air(points: Iterable[Mapping[str, Any]], to: Language) -> Chart:
             notes.append(to.say("unsure"))
         values = tuple(fmean(found) if found else None for found in seen.values())
         rows.append(Row(hour, values, ", ".join(notes)))
-    return Chart("chart_air", "lines", "µg/m³", (to.say("pm25"), to.say("pm10")), rows, digits=1)
+    return Chart("chart_air", "lines", "µg/m³", (to.say("pm25"), to.say("pm10")), _without_gaps(rows, to), digits=1)
+
+
+def _without_gaps(rows: list[Row], to: Language) -> list[Row]:
+    """A row for each hour of which nothing came, so that no line leads across it (contract 9)."""
+    if not rows:
+        return rows
+    have = {row.time_ns // HOUR_NS for row in rows}
+    nothing = (None,) * len(rows[0].values)
+    missing = [
+        Row(hour * HOUR_NS, nothing, to.say("missing")) for hour in range(min(have), max(have)) if hour not in have
+    ]
+    return sorted([*rows, *missing], key=lambda row: row.time_ns)
 
 
 def span_s(until_ns: int, days: int) -> tuple[int, int]:

@@ -71,7 +71,7 @@ class Site:
         """Reads InfluxDB once; again after a while where it does not answer."""
         while not self._stop.is_set():
             try:
-                self._latest.take(read_last(self._settings, DAYS_KEPT))
+                known = self._latest.take(read_last(self._settings, DAYS_KEPT))
             except VigieError as error:
                 if self._latest.trouble != str(error):
                     _log.warning("the page shows only what comes from now on", reason=str(error))
@@ -83,6 +83,7 @@ class Site:
             else:
                 self._latest.trouble = None
                 self._latest.seeded = True
+                self._hub.tell(known)
                 _log.debug("the page knows what is stored")
                 return
 

@@ -1,7 +1,7 @@
 "use strict";
 // Adds to pages that are whole without it: news by server-sent events, and charts drawn from the tables. No other source of data.
 
-const live = document.getElementById("live");
+let live = document.getElementById("live");
 const language = document.documentElement.lang === "fr" ? "fr-FR" : "en-GB"; // as the gateway writes dates
 const NEWS_MS = 5000; // between two readings of the page, however much comes
 const AGEING_MS = 60000; // "on time" becomes "late" without any event
@@ -26,6 +26,12 @@ function showLive(kind, moment) {
 
 // Takes over what differs, and leaves alone what a person has focused or opened.
 function renew(page) {
+  const parts = (of) => [".warning", "#nodes", "#pages", "#series", "#frames"].map((part) => Boolean(of.querySelector(part))).join();
+  const writing = document.activeElement?.matches("main input, main select");
+  if (parts(document) !== parts(page) && !writing) {
+    renewAll(page);
+    return;
+  }
   const focused = document.activeElement?.closest("[href]")?.getAttribute("href");
   for (const id of ["summary", "found", "pages"]) {
     const [ours, theirs] = [document.getElementById(id), page.getElementById(id)];
@@ -34,6 +40,13 @@ function renew(page) {
   renewList(document.querySelector("#nodes tbody"), page.querySelector("#nodes tbody"));
   renewNode(document.getElementById("node"), page.getElementById("node"));
   if (focused && document.activeElement === document.body) document.querySelector(`main [href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
+// A first node, a first reading, a warning that is over: the page has other parts now.
+function renewAll(page) {
+  document.querySelector("main").replaceChildren(...page.querySelector("main").childNodes);
+  live = document.getElementById("live");
+  startCharts();
 }
 
 function renewList(ours, theirs) {
@@ -185,13 +198,16 @@ function draw(place, table) {
   return chart;
 }
 
-const details = document.getElementById("series-details");
-if (details && window.uPlot) {
-  details.open = false;
+function startCharts() {
+  const details = document.getElementById("series-details");
+  if (!details || !window.uPlot) return;
+  details.open = false; // the chart stands for it
   drawCharts();
-  addEventListener("resize", () => charts.forEach((chart) => chart.setSize({ width: room(chart.root.parentElement), height: HEIGHT })));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
 }
+
+startCharts();
+addEventListener("resize", () => charts.forEach((chart) => chart.setSize({ width: room(chart.root.parentElement), height: HEIGHT })));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
 if (live) {
   showLive("waiting", lastRead);
   listen();
