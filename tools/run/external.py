@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,8 +44,6 @@ PATIENCE_S = 10.0
 """For the broker's and the API's first answer."""
 FIRST_MOUNT, MOUNT = 10 * SECOND, SECOND
 """Over how long the boards get their supply, in a first run and later."""
-FILLING = 3 * SECOND
-"""The first board's supply lies so far ahead of the wall clock: time for the register, whose sheets name these moments."""
 
 
 def say(text: str) -> None:
@@ -246,19 +245,21 @@ class ExternalRunner:
         chain = self._chain
         city = chain.build(world, sites, max(world.until, time.time_ns()))
         clock = city.clock
+        page_password = password_file(self._var)
         if (ahead := clock.now - time.time_ns()) > SECOND:
             say(f"  the world has lived {ahead // SECOND} s ahead of this machine's clock; it waits until then")
         forwarders = chain.connect(city, ids)
-        clock.run_until(max(clock.now, time.time_ns() + FILLING))
-        mounted = city.mount(FIRST_MOUNT if new else MOUNT)
-        fill(self._var, world, sites, {number: when for number, when in mounted.items() if number in new}, say)
+        clock.run_until(max(clock.now, time.time_ns()))
         clock.pace(True)
+        mounted = city.mount(FIRST_MOUNT if new else MOUNT)
+        first = {number: when for number, when in mounted.items() if number in new}
+        register = partial(fill, self._var, world, sites, first, say)  # takes seconds, which the world has not
         pace = Pace(clock, lambda text: say(f"  {text}"))
         self._addresses()
-        watch = Watch(self._var, self.run, chain, forwarders, pace, connection, sites)
+        watch = Watch(self._var, self.run, chain, forwarders, pace, connection, sites, register)
         self._gentle = True
         say("The world is at the present and follows the wall clock; nothing is caught up with.")
-        self._greet(sites)
+        self._greet(sites, page_password)
         try:
             watch.start()
             while not self._stopping.asked:
@@ -289,10 +290,10 @@ class ExternalRunner:
         }
         self.run.read_token_file = str(chain.access.read_token_file)
 
-    def _greet(self, sites: Sequence[Site]) -> None:
+    def _greet(self, sites: Sequence[Site], page_password: Path) -> None:
         vigie = f".venv/bin/vigie --settings {places.short(self._var.settings_file)}"
         say(f"  {len(sites)} boards get their supply; a first join takes up to two minutes")
-        say(f"  the page is at {self._chain.page_url}, its password in {places.short(password_file(self._var))}")
+        say(f"  the page is at {self._chain.page_url}, its password in {places.short(page_password)}")
         say("Try, in another terminal:")
         say(f"  {vigie} query nodes --all")
         say("`make status NETWORK=external` tells how the chain is. Ctrl-C stops everything.")

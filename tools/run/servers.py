@@ -98,8 +98,8 @@ class Server:
         until = time.monotonic() + _START_S
         while not ready():
             if not self.running() or time.monotonic() > until:
+                lines = self.log_text().strip().splitlines() or ["it said nothing"]  # before it says that it stops
                 self.stop()
-                lines = self.log_text().strip().splitlines() or ["it said nothing"]
                 raise Problem(f"{self.name}: did not start: {lines[-1][:200]}; its log: {places.short(self.log_path)}")
             time.sleep(0.02)
 

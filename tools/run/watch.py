@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from chirpstack_api import api
@@ -40,7 +40,10 @@ class Watch:
         pace: Pace,
         connection: Api,
         sites: Sequence[Site],
+        first: Callable[[], None],
     ) -> None:
+        """`first` is done before all else, beside the world."""
+        self._first = first
         self.problem: Exception | None = None
         self._var, self._run, self._chain = var, run, chain
         self._forwarders, self._pace = forwarders, pace
@@ -79,6 +82,7 @@ class Watch:
 
     def _work(self) -> None:
         try:
+            self._first()
             while not self._ending.wait(_LOOK_S):
                 self.problem = self.problem or self._chain.ended()
                 if self.problem is None:

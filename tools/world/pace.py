@@ -22,9 +22,10 @@ _MS = 1_000_000
 
 @dataclass(frozen=True)
 class _Spent:
-    """Where the wall clock stood, and what had gone by then, in ns: waiting for boards, holding, this process' processor time."""
+    """Where both clocks stood, and what had gone by then, in ns: waiting for boards, holding, this process' processor time."""
 
     wall: int
+    world: int
     boards: int
     held: int
     processor: int
@@ -66,16 +67,17 @@ class Pace:
         self._clock.after(LOOK_NS, self._look)
 
     def _spent(self) -> _Spent:
-        return _Spent(self._wall(), self._clock.waited_ns, self._clock.held_ns, time.process_time_ns())
+        return _Spent(self._wall(), self._clock.now, self._clock.waited_ns, self._clock.held_ns, time.process_time_ns())
 
     def _part(self, now: _Spent) -> str:
         """What took the most since the world was last on time."""
         before = self._before
+        wall, held = now.wall - before.wall, now.held - before.held
         boards = now.boards - before.boards
-        world = now.wall - before.wall - (now.held - before.held) - boards
-        used = now.processor - before.processor
-        if boards >= world:
+        own = wall - held - boards
+        late = held - (now.world - before.world)  # it held for the wall clock and was woken too late
+        if boards >= max(own, late):
             return f"the boards' interpreters took {boards // _MS} ms"
-        if used * 2 >= world:
-            return f"the world's own work took {world // _MS} ms"
-        return f"this machine gave it no time for {world // _MS} ms: busy with something else, or asleep"
+        if own >= late and (now.processor - before.processor) * 2 >= own:
+            return f"the world's own work took {own // _MS} ms"
+        return f"this machine gave it no time for {max(own, late) // _MS} ms: busy with something else, or asleep"
