@@ -15,7 +15,8 @@ Progress = Callable[[int, int], None]
 """(sites that wait, sites in all), now and then."""
 
 A = TypeVar("A")
-_SPANS_NS = (3 * DAY_NS, 45 * DAY_NS, None)
+_SPANS_NS = (3 * DAY_NS, 45 * DAY_NS, 400 * DAY_NS, None)
+_WHOLE_CITY_NS = 45 * DAY_NS  # what fits into memory of all meters at once
 _FEW = 200  # devices whose counts of all times are asked for at once: a hundred thousand counts in two years
 _MANY = 2000  # from so many devices on, all are read for one answer
 
@@ -43,7 +44,8 @@ def index_round(
     """The index of every site at the end of `day`, in their order; no count lies behind `until_ns`."""
 
     def answer(site: Site, counts: Counts, span: int | None) -> tuple[Answer, bool]:
-        found = index_of(site, day, counts, rules, foreign, span_ns=span)
+        last = span is None or day.instant_ns + span >= until_ns
+        found = index_of(site, day, counts, rules, foreign, span_ns=span, last=last)
         return found, found.settled
 
     return ask(sites, Asked(day.instant_ns, until_ns, answer), fetch, progress)
@@ -76,7 +78,7 @@ def ask(sites: Sequence[Site], asked: Asked[A], fetch: Fetch, progress: Progress
     for span in _SPANS_NS:
         start = 0 if span is None else asked.at_ns - span
         stop = asked.until_ns if span is None else min(asked.at_ns + span + 1, asked.until_ns)
-        size = _FEW if span is None else len(waiting) or 1
+        size = _FEW if span is None or span > _WHOLE_CITY_NS else len(waiting) or 1
         left: list[Site] = []
         for first in range(0, len(waiting), size):
             progress(len(waiting) - first + len(left), len(sites))

@@ -28,6 +28,7 @@ from .meters import (
 from .readings import Judged, Reading, fits, judge
 
 READ, ESTIMATED, UNREAD = "read", "estimated", "unread"
+_SILENT = "no count since"
 
 
 class Index(NamedTuple):
@@ -63,12 +64,20 @@ class Answer(NamedTuple):
 
 
 def index_of(
-    site: Site, day: Day, counts: Counts, rules: Rules, foreign: frozenset[str], *, span_ns: int | None = None
+    site: Site,
+    day: Day,
+    counts: Counts,
+    rules: Rules,
+    foreign: frozenset[str],
+    *,
+    span_ns: int | None = None,
+    last: bool = True,
 ) -> Answer:
     """The index of the site's meter at the end of `day`.
 
     `counts` has those of the site's devices, of all times or of `span_ns` to either side of the day's instant: then dial readings
-    further away stay out too, and an answer that more counts could change is not settled. `foreign`: DevEUIs of foreign devices.
+    further away stay out too, and an answer that more counts could change is not settled. `last`: no count lies behind the span.
+    `foreign`: DevEUIs of foreign devices.
     """
     at = day.instant_ns
     meter = meter_at(site, at)
@@ -93,13 +102,16 @@ def index_of(
     index = _answered(index, judged, odd, day, rules.foreign_ns if is_foreign else None)
     if index.quality == UNREAD:
         index = _unread(index, meter, judged, odd, counts, rules)
-    nearest = span_ns is None or (_inside(index, at, span_ns) and not odd and not is_foreign)
-    return Answer(index, odd, settled=nearest and (span_ns is None or index.quality != UNREAD))
+    return Answer(
+        index, odd, settled=span_ns is None or (_settled(index, at, span_ns, last=last) and not odd and not is_foreign)
+    )
 
 
-def _inside(index: Index, at_ns: int, span_ns: int) -> bool:
-    """Whether no reading outside the span can lie nearer than those of the answer."""
-    return all(one is None or abs(one - at_ns) <= span_ns for one in (index.from_ns, index.to_ns))
+def _settled(index: Index, at_ns: int, span_ns: int, *, last: bool) -> bool:
+    """Whether no reading outside the span can lie nearer than those of the answer, given that all of them fit."""
+    if index.quality != UNREAD:
+        return all(one is None or abs(one - at_ns) <= span_ns for one in (index.from_ns, index.to_ns))
+    return last and index.reason == _SILENT and index.since_ns is not None and at_ns - index.since_ns <= span_ns
 
 
 def _answered(index: Index, judged: Judged, odd: Sequence[Reading], day: Day, foreign_ns: int | None) -> Index:
@@ -229,7 +241,7 @@ def _unread(index: Index, meter: Meter, judged: Judged, odd: Sequence[Reading], 
         reason = "nothing heard yet" if after is None else f"no reading before that of {iso(after)}"
         since = segment.since_ns if segment else at
     else:
-        reason = "no count since" if before.kind == "count" else f"nothing heard since the {before.kind}"
+        reason = _SILENT if before.kind == "count" else f"nothing heard since the {before.kind}"
         since = before.time_ns
     if strange and strange[0].kind != "count":
         reason += "; " + _named(strange[0])
