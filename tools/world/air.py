@@ -135,14 +135,12 @@ class Air:
         """What other frames did to this one at a receiver before `until` (ns): "collision", "interference" or ""."""
         if not frame.rivals:
             return ""
-        return disturbed(
-            self.rules, frame, receiver, lambda each: self._level(each.sender, receiver, each).rssi_dbm, until
-        )
+        return disturbed(self.rules, frame, lambda each: self._level(each.sender, receiver, each).rssi_dbm, until)
 
     def _begin(self, sender: str, what: Transmission) -> Frame:
         frame = Frame(sender, self.clock.now, self.clock.now + what.air_ns, what)
         for other in self._on_air:
-            if other.end > frame.start and what.shares_spectrum(other.what):
+            if what.shares_spectrum(other.what):
                 other.rivals.append(frame)
                 frame.rivals.append(other)
         self._on_air.append(frame)

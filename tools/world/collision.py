@@ -82,16 +82,14 @@ def _linear(level_db: float) -> int:
     return scaled
 
 
-def disturbed(rules: Rules, frame: Frame, receiver: str, level_dbm: Callable[[Frame], float], until: int) -> str:
+def disturbed(rules: Rules, frame: Frame, level_dbm: Callable[[Frame], float], until: int) -> str:
     """What others do, before `until` (ns), to that part of a frame which its receiver needs.
 
     `level_dbm`: a frame's level at this receiver. Returns "collision" (with frames of its own spreading factor),
-    "interference" (by others) or "". What the receiver itself sends is not looked at.
+    "interference" (by others) or "".
     """
     since = rules.needed_from(frame)
-    hurting = [
-        other for other in frame.rivals if other.end > since and other.start < until and other.sender != receiver
-    ]
+    hurting = [other for other in frame.rivals if other.end > since and other.start < until]
     if not hurting:
         return ""
     wanted = _linear(level_dbm(frame))

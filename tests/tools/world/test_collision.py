@@ -44,10 +44,11 @@ def test_without_capture_both_are_lost_whatever_their_levels():
 
 
 @pytest.mark.parametrize(("symbols_left", "outcome"), [(5, ""), (4.75, "collision")])
-def test_the_last_five_symbols_of_the_preamble_must_be_clear(symbols_left, outcome):
+@pytest.mark.parametrize("capture_db", [6.0, None])
+def test_the_last_five_symbols_of_the_preamble_must_be_clear(symbols_left, outcome, capture_db):
     symbol = lora.symbol_ns(7, 125_000)
     start = over(7) - int((8 - symbols_left) * symbol)
-    assert both(0, after=start)[1] == outcome
+    assert both(0, after=start, rules=Rules(capture_db=capture_db))[1] == outcome
 
 
 def test_a_whole_preamble_may_be_asked_for():
@@ -118,6 +119,21 @@ def test_250_khz_lies_over_the_channel_in_its_middle_only():
     assert both(8.25, middle, uplink(LONG, **wide))[0] == "interference"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "other", "margin"),
+    [
+        (uplink(sf=9), uplink(sf=7), -15),
+        (uplink(sf=9), uplink(sf=7, bandwidth_hz=250_000), -13),
+        (uplink(sf=9), uplink(sf=9, iq_inverted=True), -13),
+        (uplink(sf=7, bandwidth_hz=250_000), uplink(sf=12), -8),
+        (uplink(sf=5), uplink(sf=12), -9),
+        (uplink(sf=9), uplink(sf=9, sync_word=0x1424), 6),
+    ],
+)
+def test_what_was_not_measured_counts_like_the_worst_of_what_was(wanted, other, margin):
+    assert Rules().margin_db(wanted, other) == margin
+
+
 def test_another_sync_word_collides_all_the_same():
     assert both(0, second=uplink(LONG, sync_word=0x1424)) == ["collision", "sync word"]
 
@@ -183,6 +199,7 @@ def test_a_downlink_under_a_stronger_one_is_not_found():
     world.clock.run(START + S)
     second = next(entry for entry in world.air.log if entry.sender == ONE)
     assert dict(second.outcome) == {BOARD: "collision"}
+    assert len(ear.got) == 1
 
 
 def test_uplinks_beside_a_board_disturb_its_downlink_as_another_chirp():

@@ -44,6 +44,9 @@ def test_what_is_not_found_takes_no_demodulator():
     world.air.set_path_loss("00000000000000b1", ONE, 150.0)
     world.at(0, "00000000000000b1", uplink(LONG))
     world.at(0, "00000000000000b2", uplink(LONG, freq_hz=867_100_000, sync_word=0x1424))
+    for board in ("00000000000000b4", "00000000000000b5"):  # neither preamble is seen
+        world.air.set_path_loss(board, ONE, 110.0)
+        world.at(0, board, uplink(LONG, freq_hz=867_700_000))
     world.at(20 * MS, BOARD, uplink(LONG, freq_hz=867_300_000))
     aborted = world.air.transmit("00000000000000b3", uplink(LONG, freq_hz=867_500_000))
     world.clock.run(START + 15 * MS)
@@ -59,6 +62,15 @@ def test_250_khz_has_a_demodulator_of_its_own():
     world.at(0, OTHER, uplink(LONG, **wide))
     world.clock.run(START + S)
     assert world.outcomes() == {BOARD: "", OTHER: ""}
+
+
+def test_the_demodulator_for_250_khz_is_one():
+    world = World().steady()
+    world.air.set_path_loss(OTHER, ONE, 105.0)
+    for number, board in enumerate((BOARD, OTHER)):
+        world.at(number * 20 * MS, board, uplink(LONG, freq_hz=868_300_000, bandwidth_hz=250_000))
+    world.clock.run(START + S)
+    assert world.outcomes() == {BOARD: "collision", OTHER: "no demodulator free"}
 
 
 def test_spreading_factors_below_seven_are_not_demodulated():
