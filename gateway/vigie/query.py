@@ -219,9 +219,13 @@ def read_values(settings: Settings, query: Query, start: str, stop: str, role: s
     with _asking(settings) as api:
         head = True
         field, dev_eui, time, value = 0, 0, 0, 0
-        for cells in api.query_csv(flux):
+        rows = iter(api.query_csv(flux))
+        for cells in rows:
             if not cells or cells[0].startswith("#"):
                 head = True  # a table of another type follows, with a header of its own
+            elif head and "error" in cells:  # InfluxDB gave up after it had begun to answer with 200
+                said = ", ".join(filter(None, next(rows, [])))
+                raise InfluxError(f"InfluxDB: {settings.influxdb.url}: {said}; ask for a shorter span")
             elif head:
                 field, dev_eui, time, value = (cells.index(name) for name in ("_field", "dev_eui", "_time", "_value"))
                 head = False
@@ -266,9 +270,8 @@ def _lines(answer: Any) -> Iterator[str]:
 def _exact_ns(text: str) -> int:
     """InfluxDB's time, to the nanosecond."""
     whole, _, fraction = text.removesuffix("Z").partition(".")
-    return (datetime.fromisoformat(whole).replace(tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * _NS + int(
-        fraction.ljust(9, "0")
-    )
+    seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())  # whole seconds: exact as a float
+    return seconds * _NS + int(fraction.ljust(9, "0"))
 
 
 def _span(settings: Settings, measurement: str, dev_eui: str, span: tuple[int, int], role: str) -> str:

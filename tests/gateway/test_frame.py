@@ -167,6 +167,20 @@ def test_a_long_span_is_read_as_it_comes(settings, monkeypatch):
     values.close()
 
 
+def test_an_answer_that_breaks_off_is_no_short_table(settings, monkeypatch):
+    def broken(_api, _flux):
+        yield ["#datatype", "string", "long", "dateTime:RFC3339", "string", "string", "long"]
+        yield ["", "result", "table", "_time", "dev_eui", "_field", "_value"]
+        yield ["", "", "0", "2026-10-26T00:00:00Z", city.DEV["B-1"], "distance", "7"]
+        yield ["#datatype", "string", "string"]
+        yield ["", "error", "reference"]
+        yield ["", "memory allocation limit reached", "897"]
+
+    monkeypatch.setattr(QueryApi, "query_csv", broken)
+    with pytest.raises(InfluxError, match="memory allocation limit reached, 897; ask for a shorter span"):
+        vigie.frame("bin", settings=settings)
+
+
 def test_a_value_is_kept_in_eight_bytes_until_its_table_is_made():
     values = (Value("distance", "00000000000000a0", number, str(1000 + number)) for number in range(5000))
     tracemalloc.start()
