@@ -77,7 +77,7 @@ def sign_in(page, city, password=PASSWORD):
     page.wait_for_selector("#nodes, [role=alert]")
 
 
-def until(page, true, what, seconds=15):
+def until(page, true, what, seconds=30):
     """As the page's own waiting would, which needs an eval that the page forbids."""
     end = time.monotonic() + seconds
     while not true():

@@ -74,6 +74,8 @@ class Latest:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._nodes: dict[str, Heard] = {}
+        self.version = 0
+        """Grows with every `take`: a page that was made at another version lacks something."""
         self.seeded = False
         """Whether what InfluxDB holds is in it."""
         self.trouble: str | None = None
@@ -89,6 +91,7 @@ class Latest:
                     node = self._nodes[fact.dev_eui] = Heard(fact.dev_eui)
                 _take(node, fact)
                 touched.add(fact.dev_eui)
+            self.version += 1
         return touched
 
     def nodes(self) -> list[Heard]:

@@ -28,7 +28,8 @@ class _Client:
 class Hub:
     """Messages from the writer's thread to all clients."""
 
-    def __init__(self, heartbeat_s: float = HEARTBEAT_S, pace_s: float = _PACE_S) -> None:
+    def __init__(self, version: Callable[[], int], heartbeat_s: float = HEARTBEAT_S, pace_s: float = _PACE_S) -> None:
+        self._version = version
         self._heartbeat_s = heartbeat_s
         self._pace_s = pace_s
         self._clients: set[_Client] = set()
@@ -66,8 +67,8 @@ class Hub:
         client = _Client()
         self._clients.add(client)
         try:
-            # the page reads its state anew when the stream opens: what happened before is in it
-            yield b"retry: 5000\nevent: hello\ndata: {}\n\n"
+            # a page that was made at another version than this one reads itself again: what it lacks came before the stream
+            yield f'retry: 5000\nevent: hello\ndata: {{"version": {self._version()}}}\n\n'.encode()
             while True:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(client.wake.wait(), self._heartbeat_s)

@@ -82,12 +82,13 @@ class Pages:
 
     def nodes(self, look: Look, query: Mapping[str, str]) -> str:
         """The list of nodes that the address' query wants."""
-        now, wanted = self._now_ns(), Wanted.of(query)
+        now, wanted, version = self._now_ns(), Wanted.of(query), self._latest.version
         made = listing(self._latest.nodes(), self._directory.known(), wanted, now)
         return self._page(
             "nodes.html",
             look,
             now,
+            version=version,
             listing=made,
             rows=[shown(one, look.to, now) for one in made.entries],
             wanted=wanted,
@@ -99,7 +100,7 @@ class Pages:
 
     def node(self, look: Look, dev_eui: str, days: str) -> str | None:
         """One node, None where nobody knows it. Asks InfluxDB for its chart and its frames."""
-        now = self._now_ns()
+        now, version = self._now_ns(), self._latest.version
         heard, known = self._latest.node(dev_eui), self._directory.known().get(dev_eui)
         if heard is None and known is None:
             return None
@@ -120,6 +121,7 @@ class Pages:
             "node.html",
             look,
             now,
+            version=version,
             row=shown(one, look.to, now),
             signal_more=signal,
             facts=[(name, text) for name, text in rows if name != look.to.say("signal")],

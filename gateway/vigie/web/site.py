@@ -30,7 +30,7 @@ class Site:
     def __init__(self, settings: Settings, machines: Mapping[str, Machine]) -> None:
         self._settings = settings
         self._latest = Latest()
-        self._hub = Hub()
+        self._hub = Hub(lambda: self._latest.version)
         pages = Pages(settings, self._latest, Directory(partial(registered, Path(settings.register_.path))))
         account = Account(Path(settings.web.password_file))
         self._app = App(account, self._hub, pages, machines)

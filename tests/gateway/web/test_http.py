@@ -250,9 +250,11 @@ def events(site, client, number):
 def test_news_reach_who_listens(site, client):
     client.sign_in()
     heard = events(site, client, 2)
-    assert next(heard) == ("hello", {})
+    assert next(heard) == ("hello", {"version": 0})
+    assert b'data-version="0"' in client.ask("/").text
     site.stored([point(), point()])
     assert next(heard) == ("news", {"nodes": [DEV]})
+    assert b'data-version="1"' in client.ask("/").text
     heard.close()
     wait_until(lambda: site._hub.clients == 0, "who has gone is forgotten", 10)
 

@@ -111,9 +111,9 @@ async function readAgain() {
 function listen() {
   const node = document.getElementById("node")?.dataset.node;
   stream = new EventSource("/live");
-  stream.addEventListener("hello", () => {
-    // the page may have been made before the stream was there, or before it broke
-    if (live.dataset.state === "waiting" && Date.now() - lastRead < NEWS_MS) showLive("on", Number(live.dataset.now));
+  stream.addEventListener("hello", (event) => {
+    // the page may have been made before the stream was there, or by a gateway that has been started again
+    if (live.dataset.state === "waiting" && live.dataset.version === String(JSON.parse(event.data).version)) showLive("on", Number(live.dataset.now));
     else readAgain();
   });
   stream.addEventListener("news", (event) => {
