@@ -42,7 +42,7 @@ from .watch import Watch
 
 PATIENCE_S = 10.0
 """For the broker's and the API's first answer."""
-FIRST_MOUNT, MOUNT = 10 * SECOND, SECOND
+FIRST_MOUNT, MOUNT = 5 * SECOND, SECOND
 """Over how long the boards get their supply, in a first run and later."""
 
 
