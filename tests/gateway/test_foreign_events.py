@@ -149,8 +149,8 @@ def reasons(passage: Passage, dev_eui: str) -> list[str]:
     return [letter.reason for letter in passage.dead if f"/{dev_eui}/" in letter.topic]
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=[f"{one['case']}-{device(one)[-2:]}" for one in VECTORS])
-def test_our_own_become_exactly_what_they_must(vector, passage: Passage):
+def own(vector, passage: Passage) -> None:
+    """One of ours: exactly these points, with their types and nanoseconds, or exactly this reason; as Protobuf too."""
     expected = {exact(one["measurement"], one["time"], one["fields"]) for one in vector["points"]}
     assert passage.points.get(device(vector), set()) == expected, vector["why"]
     assert reasons(passage, device(vector)) == vector["dead"]
@@ -159,16 +159,9 @@ def test_our_own_become_exactly_what_they_must(vector, passage: Passage):
         assert reasons(passage, twin(device(vector))) == vector["dead"]
 
 
-def test_none_stops_the_gateway_and_nothing_is_counted_twice(passage: Passage):
-    assert {point[0] for point in passage.points["fe000000000000ff"]} == {"link", "report", "meter"}
-    twice = sum(vector.get("duplicates", 0) * (2 if vector.get("protobuf", True) else 1) for vector in VECTORS)
-    assert passage.duplicates == twice > 0
-    assert "Traceback" not in passage.log
-    assert "defect" not in passage.log
-
-
-@pytest.mark.parametrize(("number", "one"), NUMBERED, ids=[one["id"] for one in COLLECTED])
-def test_one_collected_in_the_field_is_stored_or_kept_with_a_reason(number, one, passage: Passage):
+def collected(numbered, passage: Passage) -> None:
+    """One from the field: stored as it decodes, or kept with a reason that a person understands."""
+    number, one = numbered
     topic, body, dev_eui = as_collected(number, one)
     decoded = decode(topic, body)
     expected = {(point.measurement, exact("", "", point.fields)[2]) for point in points(decoded)}
@@ -179,3 +172,21 @@ def test_one_collected_in_the_field_is_stored_or_kept_with_a_reason(number, one,
     else:
         assert expected
         assert reasons(passage, dev_eui) == []
+
+
+# One list, so that a project alone has no test without parameters, which would be one that does not run.
+CASES = [pytest.param(own, one, id=f"case{one['case']}-{device(one)[-2:]}") for one in VECTORS]
+CASES += [pytest.param(collected, one, id=one[1]["id"]) for one in NUMBERED]
+
+
+@pytest.mark.parametrize(("judge", "given"), CASES)
+def test_each_becomes_what_it_must(judge, given, passage: Passage):
+    judge(given, passage)
+
+
+def test_none_stops_the_gateway_and_nothing_is_counted_twice(passage: Passage):
+    assert {point[0] for point in passage.points["fe000000000000ff"]} == {"link", "report", "meter"}
+    twice = sum(vector.get("duplicates", 0) * (2 if vector.get("protobuf", True) else 1) for vector in VECTORS)
+    assert passage.duplicates == twice > 0
+    assert "Traceback" not in passage.log
+    assert "defect" not in passage.log
