@@ -15,6 +15,7 @@ from tools.world.map import (
     PIT_DB,
     RADIUS_M,
     SHADOWING_DB,
+    STREET_DB,
     CityMap,
     Place,
     free_space_db,
@@ -116,6 +117,14 @@ def test_a_pit_costs_what_it_says(town):
     open_db = town.loss_db("street", GATEWAY_ID)
     town.put("street", Place(400, 300, cover_db=PIT_DB))
     assert town.loss_db("street", GATEWAY_ID) == open_db + PIT_DB
+
+
+def test_two_boards_in_the_street_lose_more_than_to_a_roof(town):
+    town.put("one", Place(0, 0))
+    town.put("two", Place(0, 400))
+    expected = macro_loss_db(400) + STREET_DB + town.shadowing_db("one", "two") - 2 * NODE_DBI
+    assert STREET_DB == 20
+    assert town.loss_db("two", "one") == pytest.approx(expected, abs=0.125)
 
 
 @pytest.mark.parametrize("distance", [250, 500, 1000, 2000, 4000, 8000])
