@@ -73,13 +73,17 @@ class Mac:
 
     `nonces`, `session`: the flash record `nonce`, and the bytes of `session()` or the flash record `session`; None where there is none.
     The bytes of `session()` are good for one restart only: a board that restarts without having saved them anew must use the flash record,
-    or a counter would be used twice.
+    or a counter would be used twice. ValueError for an EUI or a key that is not hex of its length.
     """
 
     def __init__(self, region, dev_eui, join_eui, app_key, entropy, nonces, session):
         self._region = region
         self._entropy = entropy
         self._app_key = app_key
+        if [len(dev_eui), len(join_eui), len(app_key)] not in ([16, 16, 32], [8, 32, 32]):
+            raise ValueError(
+                "LoRaWAN: DevEUI, JoinEUI, AppKey are 16, 16, 32 hex digits; DevAddr and session keys 8, 32, 32"
+            )
         self._euis = bytes(reversed(bytes.fromhex(dev_eui + join_eui)))
         self._nonces = nonces
         self._joiner = None
