@@ -194,11 +194,14 @@ class Sx126x:
         self._reset(1)
         sleep_ms(1)
         self._command(_SET_STANDBY, _STDBY_RC)
-        if self._board.TCXO_MILLIVOLTS:
+        if self._read_register(_REG_SYNC_WORD) != 0x14:  # its value after a reset (12.1)
+            raise RadioError("SX126x: no answer; check SPI, NSS, RESET and the supply")
+        millivolts = self._board.TCXO_MILLIVOLTS
+        if millivolts:
+            if millivolts not in _TCXO_VOLTS:
+                raise RadioError("SX126x: TCXO_MILLIVOLTS is %s; DIO3 supplies one of %s" % (millivolts, _TCXO_VOLTS))
             steps = self._board.TCXO_START_US * 64 // 1000
-            self._command(
-                _SET_DIO3_AS_TCXO, bytes([_TCXO_VOLTS.index(self._board.TCXO_MILLIVOLTS)]) + pack(">I", steps)[1:]
-            )
+            self._command(_SET_DIO3_AS_TCXO, bytes([_TCXO_VOLTS.index(millivolts)]) + pack(">I", steps)[1:])
             # 13.3.6: the chip started without its clock; the error it noted is cleared and everything calibrated anew
             self._command(_CLEAR_DEVICE_ERRORS, b"\0\0")
             self._command(_CALIBRATE, b"\x7f")

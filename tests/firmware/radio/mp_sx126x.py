@@ -22,7 +22,7 @@ class Spi:
     def __init__(self):
         self.log = []
         self.answers = {0x17: b"\0\0"}
-        self.registers = {0x0736: 0x0D, 0x0889: 0x01, 0x08D8: 0xC8}
+        self.registers = {0x0736: 0x0D, 0x0740: 0x14, 0x0889: 0x01, 0x08D8: 0xC8}
         self.nss = 1
 
     def write_readinto(self, out, into):
@@ -48,7 +48,12 @@ class Spi:
 def chip(board=Board):
     spi = Spi()
     resets = []
-    pins = (Pin(1, spi.select), Pin(1, resets.append), Pin(0), Pin(0))
+
+    def reset(level):
+        resets.append(level)
+        spi.registers[0x0740] = 0x14  # of the sync word; the others' values do not matter here
+
+    pins = (Pin(1, spi.select), Pin(1, reset), Pin(0), Pin(0))
     modem = Sx126x(spi, pins, board)
     modem.resets = resets
     return modem, spi, pins
@@ -56,6 +61,7 @@ def chip(board=Board):
 
 SETUP = [
     "8000",  # SetStandby RC
+    "1d07400000",  # the sync word's first byte: 0x14 after a reset
     "9702000140",  # SetDIO3AsTCXOCtrl 1.8 V, 5 ms = 320 x 15.625 us
     "070000",  # ClearDeviceErrors
     "897f",  # Calibrate all

@@ -232,6 +232,33 @@ def test_busy_that_stays_high_is_one_sentence_and_the_next_wake_works(tmp_path: 
     assert lines == ["SX126x: BUSY stays high before command 0x80; check its wiring and the supply", "b'hello'"]
 
 
+def test_a_tcxo_voltage_that_dio3_does_not_supply_is_one_sentence(tmp_path: Path) -> None:
+    lines = Bench(tmp_path).says(SAFE, facts="TCXO_MILLIVOLTS = 1900", seconds=1)
+    assert lines == [
+        "SX126x: TCXO_MILLIVOLTS is 1900; DIO3 supplies one of (1600, 1700, 1800, 2200, 2400, 2700, 3000, 3300)"
+    ]
+
+
+class Deaf(Sx1262):
+    """A chip that is not there for the bus: MISO is not wired, and pulled to one level."""
+
+    level = 0
+
+    def transfer(self, mosi: bytes, baudrate: int, mode: int) -> bytes:
+        super().transfer(mosi, baudrate, mode)
+        return bytes([self.level]) * len(mosi)
+
+
+@pytest.mark.parametrize("level", [0x00, 0xFF])
+def test_a_chip_that_does_not_answer_is_one_sentence(tmp_path: Path, level: int) -> None:
+    bench = Bench(tmp_path)
+    bench.chip = Deaf(bench.air, busy=14, dio1=4, reset=9)
+    bench.chip.level = level
+    lines = bench.says(SAFE, seconds=1)
+    assert lines == ["SX126x: no answer; check SPI, NSS, RESET and the supply"]
+    assert bench.uplinks() == []
+
+
 def test_after_each_exchange_and_each_failure_the_chip_sleeps(tmp_path: Path) -> None:
     bench = Bench(tmp_path, tcxo_startup_ns=8 * MS)
     bench.says(SAFE, seconds=1)
