@@ -50,6 +50,6 @@ def _store(folder: Path, content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python -m tools.mip_index FOLDER")
     build(Path(sys.argv[1]))

@@ -99,13 +99,20 @@ def fuzz(seconds: int, count: int, seed: int, only: int | None = None) -> int:
     return 0 if passed else 1
 
 
+def natural(text: str) -> int:
+    """A whole number of the command line."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
+    return int(text)
+
+
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--count", type=int, default=0, help="downlinks in all; 0: as many as there is time for")
-    parser.add_argument("--seed", type=int, default=int(time.time()) & 0xFFFF)
-    parser.add_argument("--round", type=int, help="this round only, as a fault named it")
+    parser.add_argument("--seconds", type=natural, default=60)
+    parser.add_argument("--count", type=natural, default=0, help="downlinks in all; 0: as many as there is time for")
+    parser.add_argument("--seed", type=natural, default=int(time.time()) & 0xFFFF)
+    parser.add_argument("--round", type=natural, help="this round only, as a fault named it")
     asked = parser.parse_args()
     return fuzz(asked.seconds, asked.count, asked.seed, asked.round)
 

@@ -19,6 +19,16 @@ def test_as_many_downlinks_as_asked(capsys):
     assert figures["passed"] and figures["seed"] == 7
 
 
+@pytest.mark.parametrize("option", ["--seconds", "--count", "--seed", "--round"])
+@pytest.mark.parametrize("value", ["-3", "1e6", "x"])
+def test_a_number_that_is_none_is_refused(option, value, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["fuzz", f"{option}={value}"])
+    with pytest.raises(SystemExit) as ended:
+        fuzz.main()
+    assert ended.value.code == 2
+    assert f"argument {option}: {value} is not a whole number" in capsys.readouterr().err
+
+
 def test_it_ends_when_its_time_is_over(capsys):
     assert fuzz.fuzz(seconds=1, count=0, seed=7) == 0
     _lines, figures = told(capsys)

@@ -4,6 +4,7 @@ import ast
 import functools
 import http.server
 import json
+import os
 import re
 import subprocess
 import sys
@@ -84,6 +85,15 @@ def test_the_package_is_complete_and_has_nothing_that_is_not_there():
 def test_the_package_has_the_projects_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert json.loads(mip_index.PACKAGE.read_text())["version"] == project["version"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("a", "b")])
+def test_the_index_is_made_in_one_folder_and_an_option_is_none(tmp_path, arguments):
+    command = [sys.executable, "-m", "tools.mip_index", *arguments]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, "usage: python -m tools.mip_index FOLDER\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_example_is_short():
