@@ -151,7 +151,8 @@ class Mac:
         """Bytes free for the next payload beside owed MAC answers; 0 without a session."""
         if not self._state.joined:
             return 0
-        return self._limit() - len(self._fopts())
+        answers, requests = self._fopts()
+        return self._limit() - len(answers) - len(requests)
 
     def wait_ms(self, now):
         """Milliseconds until the next transmission is allowed: a data frame, taken at its greatest length, or a join-request. 0 = now."""
@@ -204,14 +205,17 @@ class Mac:
             return self._end(reasons.COUNTER)
         if data if port is None else not 1 <= port <= frame.MAX_PORT:
             return self._end(reasons.PORT)
-        if len(data) > self.room():
+        room = self.room()
+        # new answers that FOpts, or the payload, has no room for go alone on port 0 (5, Table 15)
+        first = bool(state.owed) and not state.repeat and (len(state.owed) > frame.MAX_FOPTS or len(data) > room)
+        if len(data) > (self._limit() if first else room):
             return self._end(reasons.ROOM)
-        fopts = self._fopts()
-        self._asked = tuple(self._requests)
-        if self._answers_first():
+        fopts, self._asked = self._fopts()
+        if first:
             self._outcome.reason = reasons.ANSWERS if port is not None else ""
             port, data = 0, self._commands().fitting(state.owed, self._limit())
-            self._asked, self._confirmed = (), False
+            fopts, self._asked, self._confirmed = b"", b"", False
+        fopts += self._asked
         fctrl = frame.ACK if state.ack else 0
         if self.adr:
             fctrl |= frame.ADR | (frame.ADR_ACK_REQ if adr.wanted(state, self._region) else 0)
@@ -299,7 +303,7 @@ class Mac:
         self._joining = joining
         self._confirmed = confirmed
         self._tries = 0
-        self._asked = ()
+        self._asked = b""
         self._outcome = Outcome()
 
     def _listen(self, window, seconds, frequency, dr):
@@ -389,16 +393,14 @@ class Mac:
             if self._nonces:
                 self._join().after_power_loss(now)
 
-    def _answers_first(self):
-        """New answers that FOpts cannot hold go alone on port 0 (5); repeated ones are cut to FOpts, or nothing else would ever be sent."""
-        return len(self._state.owed) > frame.MAX_FOPTS and not self._state.repeat
-
     def _fopts(self):
-        if self._answers_first():
-            return b""
-        owed = self._state.owed
-        out = self._commands().fitting(owed, frame.MAX_FOPTS) if owed else b""
-        return out + bytes(self._requests[: frame.MAX_FOPTS - len(out)])
+        """(answers, requests) beside the next payload; repeated answers are cut, or nothing else would ever be sent."""
+        answers = self._state.owed
+        if len(answers) > frame.MAX_FOPTS and not self._state.repeat:
+            return b"", b""
+        if answers:
+            answers = self._commands().fitting(answers, frame.MAX_FOPTS)
+        return answers, bytes(self._requests[: frame.MAX_FOPTS - len(answers)])
 
     def _ask(self, cid):
         if cid not in self._requests:

@@ -217,3 +217,19 @@ def test_windows_cover_the_error_and_little_more():
             closes = opens + symbols * tsym
             assert closes >= delay * 1000000 + error + 6 * tsym, "six symbols of the latest preamble"
             assert closes <= delay * 1000000 + error + 9 * tsym, "and no more than rounding asks for"
+
+
+def test_a_request_that_finds_no_room_beside_the_answers_is_made_later():
+    device, net = joined()
+    moves = b"".join([bytes([0x0A, i]) + hz(869100000) for i in range(7)])
+    device.send(rx1=net.down(port=0, data=moves + b"\x08\x01"))
+    device.mac.ask_time()
+    device.mac.ask_link_check()
+    for fcnt in (1, 2):
+        assert device.mac.room() == 36
+        device.send(rx1=None if fcnt == 1 else net.down(b"\x02\x14\x03"))
+        assert len(net.read(device.sent[-1].phy, fcnt)[1]) == 15
+    assert device.mac.link is None, "not asked yet"
+    device.send(rx1=net.down(b"\x02\x14\x03"))
+    assert net.read(device.sent[-1].phy, 3)[1] == b"\x0d\x02"
+    assert device.mac.link == (20, 3)

@@ -204,20 +204,22 @@ def test_room_beside_0_2_12_and_17_bytes_of_answers():
         device.mac._state.dr = 0
         assert len(device.mac._state.owed) == owed
         assert device.mac.room() == room
-        assert device.send(10, bytes(room + 1)).reason == reasons.ROOM
+        outcome = device.send(10, bytes(52))
+        assert (outcome.reason, outcome.room) == (reasons.ROOM, room)
         assert device.send(10, bytes(room)).reason == ""
         assert len(device.sent[-1].phy) == 64
-    device, net = joined()
-    device.send(rx1=net.down(port=0, data=b"\x06" * 5 + b"\x03\x0f\xff\x00\x01"))
-    assert len(device.mac._state.owed) == 17
-    assert device.mac.room() == 51
-    outcome = device.send(10, bytes(51))
-    assert outcome.reason == reasons.ANSWERS
-    assert not outcome.sent
-    assert net.read(device.sent[-1].phy, 1)[1:] == (b"", 0, b"\x06\xff\x07" * 5 + b"\x03\x07")
-    outcome = device.send(10, bytes(51))
-    assert outcome.sent
-    assert net.read(device.sent[-1].phy, 2)[1:] == (b"", 10, bytes(51))
+    for stats, adrs, room in ((0, 1, 49), (4, 0, 39), (5, 1, 51)):
+        device, net = joined()
+        device.send(rx1=net.down(port=0, data=b"\x06" * stats + b"\x03\x0f\xff\x00\x01" * adrs))
+        assert len(device.mac._state.owed) == 3 * stats + 2 * adrs
+        assert device.mac.room() == room
+        outcome = device.send(10, bytes(51))
+        assert outcome.reason == reasons.ANSWERS
+        assert not outcome.sent
+        assert net.read(device.sent[-1].phy, 1)[1:] == (b"", 0, b"\x06\xff\x07" * stats + b"\x03\x07" * adrs)
+        outcome = device.send(10, bytes(51))
+        assert outcome.sent
+        assert net.read(device.sent[-1].phy, 2)[1:] == (b"", 10, bytes(51))
 
 
 def test_answers_without_end_are_cut_at_a_command():

@@ -314,7 +314,7 @@ def test_size_01_fopts_take_from_the_room():
         device = joined()
         device.send(rx1=device.net.down(commands))
         assert device.mac.room() == 51 - owed
-        outcome = device.send(10, bytes(52 - owed))
+        outcome = device.send(10, bytes(52))
         assert (outcome.sent, outcome.reason, outcome.room) == (False, reasons.ROOM, 51 - owed)
         assert device.send(10, bytes(51 - owed)).sent
         assert (len(device.ups[0].fopts), len(device.ups[0].data)) == (owed, 51 - owed)
@@ -367,3 +367,26 @@ def test_size_06_limit_of_each_data_rate():
         assert (outcome.sent, outcome.reason, outcome.room) == (False, reasons.ROOM, limit)
         device.send(10, bytes(limit), rx1=device.net.down())
         assert (device.ups[0].dr, device.ups[0].data) == (dr, bytes(limit))
+
+
+def test_size_07_answers_go_first_where_the_payload_leaves_them_no_room():
+    for owed, commands in ((2, b"\x03\x0f\xff\x00\x01"), (12, b"\x06" * 4), (15, b"\x06" * 5)):
+        for length in (52 - owed, 51):
+            device = joined()
+            device.send(rx1=device.net.down(commands))
+            outcome = device.send(10, bytes(length), True)
+            assert (outcome.sent, outcome.reason, outcome.room) == (False, reasons.ANSWERS, 51)
+            up = device.ups[0]
+            assert (up.port, len(up.data), up.fopts, up.phy[0]) == (0, owed, b"", 0x40)
+            assert device.send(10, bytes(length)).sent
+            assert (device.ups[0].port, device.ups[0].fopts, len(device.ups[0].data)) == (10, b"", length)
+
+
+def test_size_08_answers_that_are_repeated_never_go_alone_twice():
+    device = joined()
+    device.send(rx1=device.net.down(b"\x08\x01"))
+    assert device.send(10, bytes(51)).reason == reasons.ANSWERS
+    outcome = device.send(10, bytes(51))
+    assert (outcome.sent, outcome.reason, outcome.room) == (False, reasons.ROOM, 50)
+    assert device.send(10, bytes(50)).sent
+    assert device.ups[0].fopts == b"\x08"
