@@ -89,7 +89,7 @@ class Mac:
         self._joiner = None
         self._state = State(region, Key(bytes.fromhex(app_key)).cmac(self._euis)[:4])
         # after a power loss the hour is unknown: the back-off that the nonces' record tells of begins with the first look at the clock
-        self._cold = not (session and self._state.load(session))
+        self._cold = not (session and self._state.load(session) and self._state.now)
         self._budget = Budget(region.BANDS)
         self._budget.slots = self._state.slots
         self._at = _IDLE
@@ -291,10 +291,8 @@ class Mac:
         return self._end_silent(now)
 
     def _fail(self, _now):
-        if (
-            self._at == _TX
-        ):  # perhaps because its block could not be stored: the next uplink stores one before it leaves
-            self._state.fcnt_reserved = self._state.fcnt_up
+        # perhaps because a record could not be stored: the next uplink stores one before it leaves
+        self._state.fcnt_reserved = self._state.fcnt_up
         return self._end(reasons.RADIO)
 
     # --- what they are made of
@@ -390,7 +388,8 @@ class Mac:
         state.now = now
         if self._cold:
             self._cold = False
-            if self._nonces:
+            # attempts, as join.py packs them: most devices wake without any, and without the Joiner
+            if self._nonces and self._nonces[9:11] != b"\0\0":
                 self._join().after_power_loss(now)
 
     def _fopts(self):

@@ -2,7 +2,7 @@
 
 from lorawan import eu868, reasons
 from lorawan.crypto import UP, Key, data_mic
-from lorawan.mac import JOIN, Mac, Store, Transmit
+from lorawan.mac import FAILED, HEARD, JOIN, SENT, Mac, Store, Transmit
 from network import AIR, APP_KEY, DEV_EUI, JOIN_EUI, Device, Entropy, join_accept, joined
 
 
@@ -123,6 +123,50 @@ def test_back_off_outlives_power_loss_and_deep_sleep():
     # a power loss: the RTC begins at 0; boots that die at once add no join-request without a wait, most of the time
     waits = [Device(device.flash, entropy=device.entropy).mac.wait_ms(0) for _ in range(20)]
     assert len([w for w in waits if w > 60000]) >= 18, waits
+
+
+def test_back_off_of_a_rejoin_outlives_a_dead_battery():
+    device, _net = joined()
+    device.join()
+    # the clock begins at power-on on some boards, in 1970 or 2000 on others
+    for start in (0, 946684800000):
+        again = Device(device.flash, now=start)
+        assert again.mac.joined
+        assert again.mac.join_wait_ms(start) == 0
+        again.run((JOIN,))
+        assert again.mac.join_wait_ms(again.now) < 600000, "the pace of the first hour"
+    for _ in range(72):
+        device.join()
+    waits = [Device(device.flash, entropy=device.entropy).mac.join_wait_ms(start) for _ in range(20)]
+    assert min(waits) > 0 and max(waits) > 60000, waits
+    # a wake after a wake that had no reason to join
+    cold = Device(device.flash, now=start)
+    cold.send()
+    woken = Device(device.flash, cold.mac.session(), cold.now).mac
+    assert 0 <= woken._state.now - woken._state.join_since < 60000
+
+
+def test_a_join_request_that_the_duty_cycle_forbids_costs_no_nonce():
+    device, _net = joined(cf_list=b"")
+    device.mac._budget.book(868100000, 36000, device.now)
+    before = device.flash["nonce"], device.mac._join().record()
+    outcome = device.run((JOIN,))
+    assert (outcome.sent, outcome.reason) == (False, reasons.DUTY)
+    assert (device.flash["nonce"], device.mac._join().record()) == before
+
+
+def test_a_session_that_could_not_be_stored_is_stored_before_the_next_frame():
+    device = Device()
+    device.run((JOIN,))
+    device.now += device.mac.join_wait_ms(device.now)
+    device.mac.handle((JOIN,), device.now)
+    device.mac.handle((SENT, 0), device.now)
+    device.mac.handle((HEARD, join_accept(1), 7), device.now)
+    device.mac.handle((FAILED,), device.now)  # its records met a full flash
+    device.send()
+    again = Device(device.flash)
+    assert again.mac.joined
+    assert again.mac._state.fcnt_up == 64
 
 
 def test_nonces_used_up():
