@@ -53,7 +53,7 @@ class Budget:
     """Air time of the last hour by sub-band, so that no hour that can be chosen holds more than its share (ETSI EN 300 220-2, 4.3.3).
 
     `slots`: {(slot number, band index): milliseconds}. A slot counts until its last instant is 70 minutes of RTC time old, which are an hour
-    at least: too long at times, never too short.
+    at least: too long at times, never too short. `go_on` comes before any other call at a later time.
     """
 
     def __init__(self, bands):
@@ -69,13 +69,11 @@ class Budget:
 
     def book(self, frequency, air_ms, now):
         """Enter `air_ms` sent on `frequency` at `now` (ms)."""
-        self._forget(now)
         key = (now // _SLOT_MS, self.band(frequency))
         self.slots[key] = self.slots.get(key, 0) + air_ms
 
     def wait_ms(self, frequency, air_ms, now):
         """Milliseconds until `air_ms` more may be sent on `frequency`; 0 = now."""
-        self._forget(now)
         band = self.band(frequency)
         excess = (
             sum([ms for (_, b), ms in self.slots.items() if b == band])
@@ -91,7 +89,11 @@ class Budget:
                     return (slot + _SLOTS) * _SLOT_MS - now
         return _HOUR_MS  # a frame longer than the whole budget: the caller never builds one
 
-    def _forget(self, now):
-        oldest = now // _SLOT_MS - _SLOTS
-        for key in [k for k in self.slots if k[0] <= oldest]:
-            del self.slots[key]
+    def go_on(self, then, now):
+        """From `then` to `now` (ms): drop the slots that no longer count. Where the clock was set back they go with it, as if no time had passed."""
+        back = max(0, then // _SLOT_MS - now // _SLOT_MS)
+        booked = list(self.slots.items())
+        self.slots.clear()
+        for (slot, band), ms in booked:
+            if slot - back > now // _SLOT_MS - _SLOTS:
+                self.slots[(slot - back, band)] = ms

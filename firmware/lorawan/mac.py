@@ -136,7 +136,7 @@ class Mac:
         return dict(zip(FAULTS, self._state.faults))
 
     def session(self):
-        """What a deep sleep must keep, at most 400 bytes."""
+        """What a deep sleep must keep, at most 411 bytes."""
         return self._state.dump(False)
 
     def ask_time(self):
@@ -379,12 +379,13 @@ class Mac:
         return Store("session", self._state.dump(True))
 
     def _clock(self, now):
-        """RTC time that stands before the record's means that the RTC began anew; what was booked in the old one is void."""
+        """A clock that stands before the last look at it was set back by somebody: what is waited for lasts as long as before."""
         state = self._state
-        if now < state.now:
-            state.quiet_until = state.join_after = 0
-            self._budget.slots.clear()
-            self._cold = True
+        self._budget.go_on(state.now, now)
+        back = max(0, state.now - now)
+        state.quiet_until -= back
+        state.join_after -= back
+        state.join_since -= back
         state.now = now
         if self._cold:
             self._cold = False

@@ -85,7 +85,7 @@ class State:
         return [c for i, c in enumerate(self.channels) if c and mask >> i & 1 and c.low <= dr <= c.high]
 
     def dump(self, flash):
-        """The record; at most 400 bytes."""
+        """The record; at most 411 bytes."""
         flags = (_JOINED if self.joined else 0) | (_ACK if self.ack else 0) | (_REPEAT if self.repeat else 0)
         slots = {} if flash else self.slots
         times = [0, 0, 0, 0]

@@ -39,7 +39,7 @@ class Twin:
         told = []
         for action in self.mac.handle(event, now):
             if isinstance(action, Store):
-                assert len(action.data) <= 400
+                assert len(action.data) <= 411
                 self.flash[action.name] = action.data
                 told.append(action.name)
             elif isinstance(action, Done):
@@ -52,7 +52,7 @@ class Twin:
     def record(self):
         """`session()`, its counts of faults apart."""
         data = bytearray(ordered(self.mac.session()))
-        assert len(data) <= 400, len(data)
+        assert len(data) <= 411, len(data)
         data[FAULTS : FAULTS + 12] = bytes(12)
         return data
 

@@ -76,6 +76,8 @@ def test_downlink_counter_rolls_over_at_16_bits():
         net.fcnt = fcnt
         assert device.send(rx1=net.down(port=20, data=b"x")).received, hex(fcnt)
         assert device.mac._state.next_fcnt_down == fcnt + 1
+    device.mac._state.next_fcnt_down = net.fcnt = 0xFFFFFFFF
+    assert device.send(rx1=net.down(port=20, data=b"x")).received == [], "the counter after it would not fit the record"
 
 
 def test_uplink_counter_rolls_over_and_ends():
@@ -164,6 +166,7 @@ def test_behind_a_repeater_payloads_are_shorter():
 def test_not_joined_and_ports():
     device = Device()
     assert device.run((SEND, 10, b"x", False)).reason == reasons.NOT_JOINED
+    assert device.mac.room() == 0
     device, _net = joined()
     for port, data in ((0, b"x"), (224, b"x"), (None, b"x"), (300, b"x")):
         outcome = device.run((SEND, port, data, False))
@@ -333,6 +336,39 @@ def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
     assert device.mac._state.fcnt_up == fcnt + 1
 
 
+def test_duty_cycle_is_that_of_the_uplink_wherever_rx1_is():
+    device, net = joined(cf_list=b"")
+    device.send(rx1=net.down(b"".join([bytes([0x0A, i]) + hz(869525000) for i in range(3)])))
+    device.send(rx1=net.down())
+    assert device.heard[-1].frequency == 869525000
+    device.mac._budget.book(868100000, 36000, device.now)
+    assert device.mac.wait_ms(device.now) > 3000000
+    assert device.run((SEND, 10, b"x", False)).reason == reasons.DUTY
+    device.mac._budget.slots.clear()
+    device.mac._budget.book(869525000, 360000, device.now)
+    assert device.run((SEND, 10, b"x", False)).sent
+
+
+def test_a_clock_that_is_set_back_voids_nothing_that_was_booked():
+    for back in (1, 599999, 3600000, 80 * 365 * 86400000):
+        for asleep in (False, True):
+            device, net = joined(cf_list=b"")
+            device.now += 90 * 365 * 86400000  # somebody had set it forward
+            device.send(rx1=net.down(b"\x04\x0c"))
+            device.send()
+            silence = device.mac.wait_ms(device.now)
+            assert silence > 4800000
+            device.mac._budget.book(868100000, 36000, device.now)
+            if asleep:
+                device = Device(device.flash, device.mac.session())
+                device.now = device.mac._state.now
+            device.now -= back
+            assert device.mac.wait_ms(device.now) == silence
+            assert 3780000 <= device.mac._budget.wait_ms(868100000, 1, device.now) <= 4800000
+            device.now += silence
+            assert device.mac.wait_ms(device.now) == 0
+
+
 def test_duty_cycle_req_silence():
     device, net = joined()
     device.send(rx1=net.down(b"\x04\x0a"))
@@ -436,20 +472,27 @@ def test_deep_sleep_keeps_everything():
     assert len(before) <= 400
 
 
-def test_session_is_never_longer_than_400_bytes():
-    device, net = joined()
+def test_session_is_never_longer_than_411_bytes():
+    device, _net = joined()
     state = device.mac._state
-    device.send(
-        rx1=net.down(
-            port=0, data=b"".join([bytes([7, i]) + hz(863100000 + 400000 * i) + b"\x50" for i in range(8, 16)])
-        )
-    )
     state.channels = [state.channels[0]] * 16
     state.owed = b"\x06\xff\x07" * 17
-    device.mac._budget.slots.clear()
-    for age in range(7):
-        for band in range(6):
-            device.mac._budget.slots[(device.now // 600000 + age, band)] = 1000
-    device.now += 4200000 - 600000
-    state.now = device.now
-    assert len(device.mac.session()) <= 400, len(device.mac.session())
+    for slot in range(12):
+        device.now = slot * 600000
+        device.mac.wait_ms(device.now)
+        for low, _high, _mille in eu868.BANDS:
+            device.mac._budget.book(low, 1000, device.now)
+    assert len(device.mac.session()) == 411
+    device.mac.handle((SEND, 0, b"", False), device.now + 600000)
+    assert len(device.mac.session()) == 411 - 18, "a slot whose time is over"
+
+
+def test_a_long_sleep_leaves_nothing_booked():
+    device, _net = joined(cf_list=b"")
+    while not device.mac.wait_ms(device.now):
+        device.run((SEND, 10, bytes(51), False))
+    for slots in (9, 31, 32, 33, 64, 200 * 144):
+        mac = Device(device.flash, device.mac.session(), device.now).mac
+        later = device.now + 600000 * slots
+        assert mac.handle((SEND, 0, b"", False), later)[0].outcome.reason == reasons.PORT
+        assert Device(device.flash, mac.session(), later).mac.wait_ms(later) == 0, slots
