@@ -233,3 +233,15 @@ def test_a_request_that_finds_no_room_beside_the_answers_is_made_later():
     device.send(rx1=net.down(b"\x02\x14\x03"))
     assert net.read(device.sent[-1].phy, 3)[1] == b"\x0d\x02"
     assert device.mac.link == (20, 3)
+
+
+def test_the_ends_of_the_band_belong_to_it_as_the_region_says():
+    for frequency, receive, channel in (
+        (863000000, 7, 3),
+        (862999900, 6, 2),
+        (870000000, 7, 2),
+        (870000100, 6, 2),
+        (869999900, 7, 3),
+    ):
+        state, _c = orders(b"\x05\x00" + hz(frequency) + b"\x07\x08" + hz(frequency) + b"\x50")
+        assert state.owed == bytes([5, receive, 7, channel]), (frequency, state.owed)

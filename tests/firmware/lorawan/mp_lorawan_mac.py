@@ -336,6 +336,18 @@ def test_send_against_the_duty_cycle_is_refused_and_wait_is_told():
     assert device.mac._state.fcnt_up == fcnt + 1
 
 
+def test_a_repetition_that_the_duty_cycle_forbids_is_left_out_and_the_frame_counts_as_sent():
+    device, net = joined()
+    device.send(rx1=net.down(b"\x03\x0f\xff\x00\x03\x04\x0a"))
+    for confirmed, reason in ((False, ""), (True, reasons.SILENCE)):
+        device.now += device.mac.wait_ms(device.now)
+        count, sent = device.mac._state.adr_count, len(device.sent)
+        outcome = device.run((SEND, 10, b"x", confirmed))
+        assert (outcome.sent, outcome.reason) == (True, reason)
+        assert len(device.sent) == sent + 1
+        assert device.mac._state.adr_count == count + 1
+
+
 def test_duty_cycle_is_that_of_the_uplink_wherever_rx1_is():
     device, net = joined(cf_list=b"")
     device.send(rx1=net.down(b"".join([bytes([0x0A, i]) + hz(869525000) for i in range(3)])))

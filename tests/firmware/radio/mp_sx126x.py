@@ -357,3 +357,16 @@ def test_transmission_that_times_out_is_an_error():
     spi.answers[0x12] = b"\x02\x00"
     pins[3].rise()
     assert "transmission" in raised(modem.poll)
+
+
+def test_abort_ends_the_window_and_forgets_its_interrupt():
+    modem, spi, pins = chip()
+    modem.prepare_receive(868100000, 7, 125000, 8)
+    modem.start()
+    pins[3].rise()
+    pins[3].level = 0
+    spi.log.clear()
+    modem.abort()
+    assert spi.log == ["8001", "0243ff"], spi.log  # SetStandby XOSC, ClearIrqStatus
+    assert modem.poll() is None
+    assert len(spi.log) == 2

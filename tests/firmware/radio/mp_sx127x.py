@@ -25,6 +25,7 @@ class Spi:
         self.registers[0x42] = 0x12
         self.fifo = bytearray(256)
         self.dead = None
+        self.endless = False  # reception goes on until it is ended
         self.calibrating = 3  # looks until the image calibration has ended
         self.nss = 1
 
@@ -53,7 +54,7 @@ class Spi:
             if registers[1] & 7:  # LongRangeMode changes in sleep only
                 value = value & 0x7F | registers[1] & 0x80
             registers[1] = value
-            if value & 7 in (3, 6):
+            if value & 7 in (3, 6) and not self.endless:
                 registers[1] = 0x81  # what the chip does by itself at the end
         elif at == 0x12:
             registers[at] &= ~value
@@ -313,8 +314,10 @@ def test_a_handler_that_runs_after_its_event_was_read_costs_nothing():
 
 def test_abort_ends_the_window_and_forgets_its_interrupt():
     modem, spi, pins = chip()
+    spi.endless = True
     modem.prepare_receive(868100000, 7, 125000, 8)
     modem.start()
+    assert spi.registers[0x01] == 0x86
     spi.registers[0x12] = 0x80
     pins[3].rise()
     pins[3].level = 0
