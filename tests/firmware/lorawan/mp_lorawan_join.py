@@ -146,6 +146,18 @@ def test_back_off_of_a_rejoin_outlives_a_dead_battery():
     assert 0 <= woken._state.now - woken._state.join_since < 60000
 
 
+def test_join_pace_outlives_a_clock_that_is_set_back():
+    device = Device(now=90 * 365 * 86400000)
+    for _ in range(100):
+        device.join()
+    wait, since = device.mac.join_wait_ms(device.now), device.now - device.mac._state.join_since
+    assert wait > 600000
+    for back in (1, 80 * 365 * 86400000):
+        device.now -= back
+        assert device.mac.join_wait_ms(device.now) == wait
+        assert device.now - device.mac._state.join_since == since
+
+
 def test_a_join_request_that_the_duty_cycle_forbids_costs_no_nonce():
     device, _net = joined(cf_list=b"")
     device.mac._budget.book(868100000, 36000, device.now)

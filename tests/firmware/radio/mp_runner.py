@@ -259,3 +259,38 @@ def test_ticks_may_wrap_during_an_exchange():
         clock.us += 0x40000000 - (clock.us & 0x3FFFFFFF) - left
         modem.downlinks = [(2, 300000, downlink(mac, 0, b"open"))]
         assert runner.send(10, b"x").received == [(20, b"open")], left
+
+
+def test_a_repetition_follows_after_its_pause_with_the_watchdog_fed():
+    runner, mac, _modem, log = bench()
+    mac._state.nb_trans = 2
+    fed = []
+    runner._feed = lambda: fed.append(clock.us)
+    assert runner.send(10, b"x").sent
+    assert [entry[0] for entry in log] == ["tx", "rx", "rx", "tx", "rx", "rx", "sleep"]
+    assert 1262000 <= log[3][1] - log[2][1] <= 1400000, "RX2's 262 ms, then RETRANSMIT_TIMEOUT's least"
+    assert max([b - a for a, b in zip(fed, fed[1:])]) <= 1_030_000
+
+
+def test_a_feed_that_raises_ends_the_exchange_and_no_counter_comes_twice():
+    for at in range(1, 80, 6):
+        runner, mac, _modem, log = bench()
+        mac._state.nb_trans = 2
+        left = [at]
+
+        def feed(left=left):
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+
+        runner._feed = feed
+        try:
+            runner.send(10, b"x")
+            assert left[0] > 0
+        except KeyboardInterrupt:
+            assert left[0] == 0
+        assert log[-1][0] == "sleep"
+        assert mac._state.fcnt_up == 1
+        runner._feed = None
+        assert runner.send(10, b"y").sent
+        assert mac._state.fcnt_up == 2
