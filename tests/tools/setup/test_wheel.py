@@ -50,7 +50,8 @@ def test_the_sdist_holds_the_payload_where_the_gateway_looks(built):
 def test_the_wheel_has_the_technicians_command_and_the_firmware_for_it(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
+        for name in archive.namelist():
+            archive.extract(name, tmp_path)
     (scripts,) = tmp_path.glob("*.dist-info/entry_points.txt")
     assert "vigie-node = vigie_tools.technician.cli:app" in scripts.read_text()
     code = (
