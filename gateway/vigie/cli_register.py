@@ -60,19 +60,20 @@ def _import(
         bool, typer.Option("--all-or-nothing", help="Keep nothing of a file of which a line is refused.")
     ] = False,
     correction: Annotated[
-        str,
+        str | None,
         typer.Option("--correct", metavar="REASON", help="Lines that say otherwise are corrections, for this reason."),
-    ] = "",
+    ] = None,
     zone: _Zone = None,
     who: _Who = None,
 ) -> None:
     """Take sheets: each good line; each refused one is named with its reason."""
     pairs = _pairs(sheets)
     place = _zone(zone)
+    reason = "" if correction is None else _given(correction, "--correct")
     refused = False
     with _open(context) as register:
         for kind, file in pairs:
-            origin = Origin(_user(who), "standard input" if str(file) == "-" else file.name, correction.strip())
+            origin = Origin(_user(who), "standard input" if str(file) == "-" else file.name, reason)
             with _progress() as progress:
                 report = import_sheet(
                     register,
@@ -84,7 +85,7 @@ def _import(
                     all_or_nothing=all_or_nothing,
                     progress=progress,
                 )
-            told = [(line, f"refused: {reason}") for line, reason in report.refused] + report.notes
+            told = [(line, f"refused: {why}") for line, why in report.refused] + report.notes
             for line, text in sorted(told):
                 print(f"{origin.source}: line {line}: {text}", file=sys.stderr)
             print(_summary(kind, report, dry_run=dry_run))
@@ -142,7 +143,7 @@ def _export(
     context: typer.Context,
     kind: _KindName,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Else standard output.", show_default=False)
+        Path | None, typer.Argument(metavar="[FILE]", help="Else, and for -, standard output.", show_default=False)
     ] = None,
     history: Annotated[
         bool, typer.Option("--history", help="Every entry with its origin, not the current view.")
@@ -155,6 +156,7 @@ def _export(
 ) -> None:
     """A kind as CSV that `import` takes again; the audit trail notes who took personal data."""
     sheet = kind_named(kind)
+    file = None if str(file) == "-" else file
     names = _columns(sheet, personal=not no_personal)
     personal = [column.name for column in sheet.columns if column.personal and column.name in names]
     head = [*_HISTORY, *names] if history else names
@@ -306,9 +308,9 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip().lower(), value
 
 
-def _given(reason: str) -> str:
+def _given(reason: str, option: str = "--reason") -> str:
     if not reason.strip():
-        raise UsageError("register: --reason is empty; say in a few words why")
+        raise UsageError(f"register: {option} is empty; say in a few words why")
     return reason.strip()
 
 

@@ -158,6 +158,28 @@ def test_personal_data_is_shown_on_request_only_and_noted(told):
     assert [row[3] for row in trail if row[4] == ""].count("export") == 1
 
 
+def test_a_dash_is_standard_output_as_it_is_standard_input(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert told("export", "sites", "-", "--no-personal") == told("export", "sites", "--no-personal")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_correction_without_a_reason_is_refused(told):
+    assert told("import", "sites", "@bad.csv", "--correct", " ") == (
+        1,
+        "",
+        "register: --correct is empty; say in a few words why",
+    )
+
+
+def test_a_backup_leaves_a_file_that_is_there_alone(told):
+    file = told.folder / "sites.csv"
+    code, out, error = told("backup", "@sites.csv")
+    assert (code, out) == (1, "")
+    assert error == f"register: backup to {file}: File exists; give a new file in a folder with room"
+    assert file.read_text() == SHEETS["sites"]
+
+
 def test_a_correction_a_withdrawal_and_a_backup(told):
     number = told("list", "segments", "--csv")[1].splitlines()[1].split(",")[0]
     code, out, _ = told("correct", number, "tolerance_l=40", "--reason", "agreed", "--who", "chief")

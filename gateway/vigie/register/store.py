@@ -251,9 +251,8 @@ class Register:
             finally:
                 copy.close()
         except (OSError, sqlite3.Error) as error:
-            raise RegisterError(
-                f"register: backup to {target}: {error}; give a new file in a folder with room"
-            ) from None
+            why = getattr(error, "strerror", None) or error
+            raise RegisterError(f"register: backup to {target}: {why}; give a new file in a folder with room") from None
 
     @contextmanager
     def transaction(self, *, keep: bool = True) -> Iterator[None]:
