@@ -79,7 +79,9 @@ def influxdb(settings: Settings) -> str:
         with urllib.request.urlopen(f"{url}/health", timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the pattern says http
             return f"{url} answers, version {answer.headers.get('X-Influxdb-Version', 'unknown')}"
     except (OSError, urllib.error.URLError) as error:
-        raise InfluxError(f"InfluxDB: {url}: {error}; is it running, and is [influxdb] url right?") from None
+        raise InfluxError(
+            f"InfluxDB: {url}: {getattr(error, 'reason', error)}; is it running, and is [influxdb] url right?"
+        ) from None
 
 
 def _write_token(settings: Settings) -> str:

@@ -206,8 +206,8 @@ def screen(status: Status) -> list[str]:
     lines = [
         _line("gateway", f"{shown}{uptime}" + (f"  {status.url}" if status.url else "")),
         _line("broker", {True: "subscribed", False: "not subscribed", None: "not known"}[status.connected]),
-        _line("InfluxDB", status.influxdb),
-        _line("spool", status.spool_trouble or _spool_line(status)),
+        _line("InfluxDB", status.influxdb.removeprefix("InfluxDB: ")),
+        _line("spool", (status.spool_trouble or _spool_line(status)).removeprefix("spool: ")),
     ]
     if status.last_event is not None and status.last_event_age_s is not None:
         lines.append(_line("last event", f"{status.last_event}, {_span(status.last_event_age_s)} ago"))

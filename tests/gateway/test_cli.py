@@ -1,5 +1,6 @@
 """The command line: a wrong word gets one line that says what, where and what to do, and exit code 2."""
 
+import socket
 import subprocess
 import sys
 
@@ -55,6 +56,16 @@ def test_a_missing_settings_file_is_its_own_exit_code(tmp_path):
     code, _, error = vigie("--settings", str(tmp_path / "none.toml"), "check")
     assert code == 3
     assert error.count("\n") == 1
+
+
+def test_an_influxdb_that_is_not_there_is_named_in_plain_words(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    file = tmp_path / "vigie.toml"
+    file.write_text(f'[influxdb]\nurl = "{url}"\n[http]\nport = 0\n')
+    code, out, _ = vigie("--settings", str(file), "status")
+    assert code == 1
+    assert f"InfluxDB    {url}: [Errno 111] Connection refused; is it running, and is [influxdb] url right?\n" in out
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,10 @@ def set_password(path: Path, password: str) -> None:
     """Writes the hash, readable by the owner only. UsageError for a password that is too short, SettingsError where it cannot."""
     if not LEAST_LENGTH <= len(password) <= _LONGEST:
         raise UsageError(f"web password: it has {len(password)} characters; give {LEAST_LENGTH} to {_LONGEST}")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise UsageError("web password: it is not UTF-8; a browser sends it as that, so give it as that") from None
     salt = secrets.token_bytes(16)
     text = json.dumps({"scrypt": [_N, _R, _P], "salt": salt.hex(), "hash": _hash(password, salt, _N, _R, _P).hex()})
     fresh = path.with_name(f"{path.name}.{os.getpid()}")

@@ -50,6 +50,12 @@ def test_a_password_of_a_wrong_length_is_refused_without_being_shown(tmp_path, p
     assert not password or password not in str(refused.value)
 
 
+def test_bytes_that_are_no_utf_8_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UsageError, match="it is not UTF-8"):
+        set_password(tmp_path / "file", b"\xff\xfeten or more".decode("utf-8", "surrogateescape"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"nowhere.*No such file.*password_file"):
         set_password(tmp_path / "nowhere" / "file", PASSWORD)
