@@ -120,7 +120,8 @@ def load(path: Path) -> NetworkFile:
 
 
 def _one_line(shown: str, error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt name is also a missing one: the name that stands there tells more.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     section, *rest = [str(part) for part in first["loc"]]
     where = f"[{section}] {'.'.join(rest)}".rstrip()
     if first["type"] == "extra_forbidden":
