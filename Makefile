@@ -38,7 +38,7 @@ micropython-lib: setup ## bring micropython-lib's lora packages, or name a check
 	@$(PYTHON) -m tools.setup.micropython_lib
 
 test: setup browser ## all tests, a file a process, as many at once as there are cores
-	$(PYTHON) -m pytest -n auto --dist loadfile -rs
+	$(PYTHON) -m pytest -n auto --dist loadfile --no-loadscope-reorder -rs
 
 check: setup ## lint, format, types, the house's rules
 	$(PYTHON) -m ruff check .
