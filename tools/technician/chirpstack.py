@@ -6,6 +6,7 @@ that exists already is answered with INTERNAL and the database's text; the AppKe
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ class Api:
 
     def __init__(self, address: str, token: str = "", *, tls: bool = False) -> None:
         """`address`: host:port of the API; `tls`: encrypted, the server's certificate checked against the system's."""
+        # gRPC's own lines about each handshake are nothing for a person; it reads this with the first channel.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         self._channel = (
             grpc.secure_channel(address, grpc.ssl_channel_credentials()) if tls else grpc.insecure_channel(address)
         )

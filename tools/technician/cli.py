@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -101,15 +102,15 @@ def _provision(
     keys: Annotated[Path, typer.Option(help="Where DevEUIs and keys are kept, mode 0600.")] = Path("keys.csv"),
     tenant: Annotated[str, typer.Option(help="Made if it is not there.")] = chirpstack.TENANT,
     tenant_id: Annotated[
-        str, typer.Option(metavar="UUID", help="Instead, for a tenant's own API key.", show_default=False)
-    ] = "",
+        UUID | None, typer.Option(metavar="UUID", help="Instead, for a tenant's own API key.", show_default=False)
+    ] = None,
     application: Annotated[str, typer.Option(help="Made if it is not there.")] = chirpstack.APPLICATION,
     profile: Annotated[str, typer.Option(help="Device profile; made if it is not there.")] = chirpstack.PROFILE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")] = False,
 ) -> None:
     """Register devices in ChirpStack; safe to run again."""
     rows = _rows(devices, count, kind)
-    names = Names(tenant, application, profile, tenant_id)
+    names = Names(tenant, application, profile, str(tenant_id or ""))
     connection = Api(api, _token(token_file), tls=tls)
     try:
         with nullcontext() if dry_run else only_one(keys):

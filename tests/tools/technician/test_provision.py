@@ -328,6 +328,7 @@ def test_typing_errors_are_one_line(network, tell, vigie_node, listing, tmp_path
         (2, ("provision", "--count", "3", "--kind", "metre"), "--kind metre: one of"),
         (2, ("provision", listing, "--kind", "bin"), "--kind goes with --count"),
         (2, ("provision", "--cuont", "3"), "No such option: --cuont"),
+        (2, ("provision", listing, "--tenant-id", "ville"), "Invalid value for '--tenant-id': "),
         (2, ("provison", listing), "No such command 'provison'"),
         (1, ("provision", listing), "no token: put one of ChirpStack's API keys into a file"),
         (1, ("provision", listing, "--token-file", tmp_path / "no"), "No such file or directory; name the file of an API key"),
@@ -383,6 +384,20 @@ def test_an_address_where_nobody_answers_is_told_at_once(network, vigie_node, li
     assert (code, out) == (1, "") and err.startswith(
         f"vigie-node: network server at {address}: nobody answers there; check the address"
     )
+
+
+def test_a_handshake_that_fails_is_one_line(network):
+    # a process of its own: gRPC reads how much it may say once in a process
+    script = (
+        "import sys; from tools.technician import chirpstack; chirpstack._REACH_S = 1.5; from tools.setup.say import Problem\n"
+        "try: chirpstack.Api(sys.argv[1], tls=True).reach()\n"
+        "except Problem as told: print(told)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, network.address], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stderr == ""
+    assert "check the address (host:port of the API, with or without TLS)" in told.stdout
 
 
 def test_two_runs_do_not_share_a_keys_file(tmp_path):
