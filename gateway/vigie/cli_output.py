@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -16,9 +15,6 @@ from .errors import UsageError
 from .register.cells import guarded
 
 Row = dict[str, Any]  # None: an empty cell
-
-# What a spreadsheet makes a number, a date or a time of: 0012, 12-3, 1e5, a DevEUI of digits.
-_NO_TEXT = re.compile(r"[0-9][0-9 .,:/+-]*([eE][+-]?[0-9]+)?", re.ASCII)
 
 
 def form_of(command: str, *, as_csv: bool, french: bool, as_json: bool) -> str:
@@ -56,12 +52,8 @@ def sheet(columns: Sequence[str], rows: Iterable[Row], texts: Collection[str], *
     out.writerow(columns)
     for row in rows:
         cells = {name: _cell(row.get(name)) for name in columns}
-        out.writerow([_kept(cell, french=french) if name in texts else cell for name, cell in cells.items()])
+        out.writerow([guarded(cell, french=french) if name in texts else cell for name, cell in cells.items()])
     return (("\ufeff" if french else "") + text.getvalue()).encode()
-
-
-def _kept(text: str, *, french: bool) -> str:
-    return f"\t{text}" if french and _NO_TEXT.fullmatch(text) else guarded(text)
 
 
 def _cell(value: Any) -> str:

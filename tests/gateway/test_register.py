@@ -240,6 +240,7 @@ def test_sheets_of_any_spreadsheet(city, bom, separator, end):
         (b"site,kind,adress\n", "line 1: sites have no column 'adress' (did you mean 'address'?)"),
         (b"site,kind,site\n", "the column site is there twice"),
         (b"site,district\n", "the header lacks kind"),
+        (b"site\tkind\n", "line 1: tabs are its separator; save it with commas or semicolons"),
         (b"\xff\xfes\x00", "it is UTF-16"),
         (b"site,kind,\xe9\n", "line 1: it is not UTF-8"),
     ],
@@ -438,12 +439,15 @@ def exported(register, kind, *, french=False):
 def test_an_export_imports_as_the_same(city, tmp_path, french):
     odd = 'site,kind,address,lat,lon,note\nS5,meter,"=HYPERLINK(""x"")",45.5655,-5.92,"\'=1;\n-2, ""é"""\n'
     take(city, "sites", odd)
+    take(city, "sites", "site,kind\n0012,meter\n")
     take(city, "dials", "site,serial,time,dial_l,who\nS1,M1,2026-06-01T00:00:00.25Z,125000.125,=x\n")
     take(city, "bins", "site,depth_mm,full_mm,volume_l\nB1,1500,300,240\n")
     take(city, "commissioning", f"site,dev_eui,time,who,photo\nS1,{DEV},2026-01-10T09:00:00Z,t,+1\n")
     sheet = exported(city, "sites", french=french)
     assert (b"'=HYPERLINK" in sheet) and (b",-5.92," in sheet or b";-5,92;" in sheet)
     assert sheet.startswith(b"\xef\xbb\xbf") == french
+    # what a spreadsheet would open as the number 12
+    assert (b"\n\t0012;" in sheet) == french and (b"\n0012," in sheet) != french
     with Register(tmp_path / "again.sqlite", lambda: NOW) as again:
         for kind in KINDS:
             assert take(again, kind, exported(city, kind, french=french)).refused == []

@@ -23,6 +23,8 @@ _NUMBER = re.compile(r"[+-]?(?:\d+|\d{1,3}(?: \d{3})+)(?:[.,]\d+)?", re.ASCII)
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " "})
 # What a spreadsheet would take for the begin of a formula; the apostrophe guards, and so has to be guarded.
 _GUARDED = ("=", "+", "-", "@", "'")
+# What it makes a number, a date or a time of: 0012, 12-3, 1e5, a DevEUI of digits.
+_NO_TEXT = re.compile(r"[0-9][0-9 .,:/+-]*([eE][+-]?[0-9]+)?", re.ASCII)
 
 Reader = Callable[[str, tzinfo | None], Any]
 Writer = Callable[[Any], str]
@@ -41,8 +43,13 @@ def _tidy(text: str) -> str:
     return unicodedata.normalize("NFC", text).translate(_SPACES).strip()
 
 
-def guarded(text: str) -> str:
-    """Text that a spreadsheet takes for text: an apostrophe before a first character that would begin a formula."""
+def guarded(text: str, *, french: bool = False) -> str:
+    """Text that a spreadsheet takes for text: an apostrophe before a first character that would begin a formula.
+
+    `french`: the sheet is opened by a double click, so a tab stands before what would become a number or a date.
+    """
+    if french and _NO_TEXT.fullmatch(text):
+        return f"\t{text}"
     return f"'{text}" if text.startswith(_GUARDED) else text
 
 

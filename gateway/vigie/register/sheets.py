@@ -222,11 +222,11 @@ def render(kind: Kind, names: Sequence[str], table: Iterable[dict[str, str]], *,
     for texts in table:
         row = []
         for name in names:
-            cell = by_name.get(name, cells.TEXT)
-            text = texts[name]
-            row.append(
-                cells.guarded(text) if cell.text else text.replace(".", ",") if french and cell.decimal else text
-            )
+            cell, text = by_name.get(name), texts[name]
+            if cell is None or cell.text:  # None: an entry's origin, which has numbers too
+                row.append(cells.guarded(text, french=french and cell is not None))
+            else:
+                row.append(text.replace(".", ",") if french and cell.decimal else text)
         yield _written(written, row)
 
 
@@ -287,6 +287,8 @@ def _header(text: str, separator: str, kind: Kind, name: str, number: int) -> li
             header.append((aliases[column], cells.CUBIC_METRES))
         elif column in kind.ignored or not column:
             header.append(("", None))
+        elif "\t" in column:
+            raise RegisterError(f"{name}: line {number}: tabs are its separator; save it with commas or semicolons")
         else:
             raise RegisterError(
                 f"{name}: line {number}: {kind.name} have no column {column!r}{_near(column, known)}; "
