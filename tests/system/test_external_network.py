@@ -368,7 +368,15 @@ def test_a_typo_on_the_command_line_is_one_line(words, said, capsys):
     ("text", "said"),
     [
         ("[mqtt]\nhost = 'a'\n", "[api] is missing"),
-        ("[mqtt]\nhost = 'a'\n[api]\naddress = 'b'\ntoken_file = 'c'\n", "[api] address: "),
+        (
+            "[mqtt]\nhost = 'a'\n[api]\naddress = 'b'\ntoken_file = 'c'\n",
+            "[api] address: it is a host and a port, such as ",
+        ),
+        ("[mqtt]\nhost = 'a'\n[api]\naddress = 'http://b:1'\ntoken_file = 'c'\n", "[api] address: it is a host and"),
+        (
+            "[mqtt]\nhost = 'a'\n[api]\naddress = 'b:1'\ntoken_file = 'c'\n[chirpstack]\ntenant_id = 'd'\n",
+            "tenant_id: ",
+        ),
         ("[mqtt]\nhots = 'a'\n[api]\naddress = 'b:1'\ntoken_file = 'c'\n", "[mqtt] hots is not a setting"),
         ("[mqtt]\nhost = 'a'\nports = 3\n[api]\naddress = 'b:1'\ntoken_file = 'c'\n", "[mqtt] ports is not a setting"),
         ("[mqtt]\nhost = 'a'\nca_file = 'd'\n[api]\naddress = 'b:1'\ntoken_file = 'c'\n", "tls is not true"),

@@ -225,7 +225,7 @@ class ExternalRunner:
 
     def _register(self, connection: Api, sites: Sequence[Site], ids: Sequence[str]) -> Registered:
         where = self._network.chirpstack
-        names = Names(where.tenant, where.application, where.device_profile, where.tenant_id)
+        names = Names(where.tenant, where.application, where.device_profile, str(where.tenant_id or ""))
         registered = register(connection, sites, ids, names)
         for each in registered.made:
             say(f"  made in ChirpStack: {each}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import Annotated
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..setup import places
 from ..setup.say import Problem
@@ -13,6 +16,12 @@ from ..technician.chirpstack import PROFILE
 from ..world.forwarder import Broker
 
 MOST_GATEWAYS = 20
+
+
+def _host_and_port(text: str) -> str:
+    if not re.fullmatch(r"[^\s/]+:\d+", text):
+        raise ValueError("it is a host and a port, such as chirpstack.example.org:8080")
+    return text
 
 
 class _Section(BaseModel):
@@ -36,7 +45,7 @@ class Mqtt(_Section):
 class Api(_Section):
     """ChirpStack's gRPC API; `token_file` holds an API key's token."""
 
-    address: str = Field(pattern=r"^\S+:\d+$")
+    address: Annotated[str, AfterValidator(_host_and_port)]
     token_file: Path
     tls: bool = False
 
@@ -45,7 +54,7 @@ class ChirpStack(_Section):
     """Where the virtual devices are registered; `tenant_id` instead of `tenant` for a tenant's own API key."""
 
     tenant: str = Field("vigie-virtual", min_length=1)
-    tenant_id: str = ""
+    tenant_id: UUID | None = None
     application: str = Field("vigie-virtual", min_length=1)
     device_profile: str = Field(PROFILE, min_length=1)
 
@@ -128,4 +137,4 @@ def _one_line(shown: str, error: ValidationError) -> str:
         return f"{shown}: {where} is not a setting; docs/administrator.md has the names"
     if first["type"] == "missing":
         return f"{shown}: {where} is missing; docs/administrator.md has an example"
-    return f"{shown}: {where}: {first['msg'].lower()} (it is {first['input']!r}); mend it there"
+    return f"{shown}: {where}: {first['msg'].removeprefix('Value error, ').lower()} (it is {first['input']!r}); mend it there"

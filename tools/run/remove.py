@@ -43,7 +43,7 @@ def remove(network: NetworkFile, var: Var) -> list[str]:
 def _from_chirpstack(connection: Api, network: NetworkFile, var: Var, seed: int, ids: Sequence[str]) -> list[str]:
     where = network.chirpstack
     place = chirpstack.find(
-        connection, where.tenant, where.application, where.device_profile, tenant_id=where.tenant_id
+        connection, where.tenant, where.application, where.device_profile, tenant_id=str(where.tenant_id or "")
     )
     devices = chirpstack.Devices(connection, place)
     ours = sorted(devices.listed().keys() & {site.dev_eui for site in plan(seed, MOST_BOARDS)})
