@@ -54,6 +54,11 @@ class Process:
     def __init__(self, micropython: Path, stand_ins: Path, image: Path, size: int, log: int, timeout: float) -> None:
         """`log`: descriptor for print and tracebacks; `timeout`: s of wall time after which silence is an error."""
         ours, theirs = socket.socketpair()
+        for end in (
+            ours,
+            theirs,
+        ):  # a default time-out set anywhere would make the board's reads return at once, for ever
+            end.setblocking(True)
         with theirs:
             heap = HEAP_BOARD + HEAP_STAND_INS
             self.pid = os.posix_spawn(
