@@ -82,6 +82,7 @@ def fetch(index: str, home: Path) -> None:
             "or name a checkout: make test MICROPYTHON_LIB=<folder>"
         ) from error
     finally:
+        socket.setdefaulttimeout(None)
         shutil.rmtree(fresh, ignore_errors=True)
 
 
