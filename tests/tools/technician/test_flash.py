@@ -43,7 +43,8 @@ CONFIG = {
 
 def prompt(port):
     """The raw REPL of a board that is just starting: what is typed between program and prompt may be lost, as on a real one."""
-    serial = SerialTransport(port, timeout=5)
+    # the board's process, started by this one as the port was closed, may hold the port's lock until its exec is through
+    serial = SerialTransport(port, timeout=5, wait=10)
     for _ in range(4):
         with contextlib.suppress(TransportError):
             serial.enter_raw_repl()
