@@ -12,8 +12,6 @@ from tools.devnet.grpc_server import Server
 from tools.technician import cli
 from tools.technician.chirpstack import Api
 
-ROOT = Path(__file__).parents[3]
-
 sys.path.insert(0, str(Path(__file__).parent))  # with importlib mode a test's folder is not on it
 
 

@@ -6,7 +6,6 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
-from conftest import ROOT
 from google.protobuf import json_format
 from vigie.payload import air, codes, health, meter
 from vigie.payload import bin as bin_
@@ -15,7 +14,7 @@ from tools.devnet import codec as engine
 from tools.setup import places
 from tools.technician.chirpstack import CODEC
 
-VECTORS = json.loads((ROOT / "tests" / "vectors" / "payload.json").read_text())
+VECTORS = json.loads((places.ROOT / "tests" / "vectors" / "payload.json").read_text())
 PORTS = {"meter": meter.PORT, "bin": bin_.PORT, "air": air.PORT, "health": health.PORT}
 KINDS = {"meter": meter, "bin": bin_, "air": air, "health": health}
 # As ChirpStack calls it: strict mode, a function by its name, an object with bytes and fPort.

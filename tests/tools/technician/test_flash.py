@@ -6,11 +6,11 @@ import threading
 import time
 
 import pytest
-from conftest import ROOT
 from flash_bench import DEV, KEY, OTHER, SMALL, Bench
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from tools.setup import places
 from tools.setup.say import Problem
 from tools.technician import board as boards
 from tools.technician import flash
@@ -102,7 +102,7 @@ def test_the_real_firmware_fits_and_is_what_the_source_says(bench, vigie_node):
     assert (code, err) == (0, "")
     files = world.files()
     del files["config.json"]
-    assert files == firmware_files(ROOT / "firmware")
+    assert files == firmware_files(places.ROOT / "firmware")
 
 
 def test_another_devices_records_are_kept_until_they_are_given_up(bench, vigie_node):
@@ -336,7 +336,7 @@ def test_typing_errors_are_one_line(bench, vigie_node, tmp_path):
 
 
 def test_the_board_files_are_those_of_the_firmware():
-    there = {path.stem for path in (ROOT / "firmware" / "boards").glob("*.py")} - {"__init__"}
+    there = {path.stem for path in (places.ROOT / "firmware" / "boards").glob("*.py")} - {"__init__"}
     assert set(flash.CHIPS) == there
 
 

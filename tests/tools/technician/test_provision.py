@@ -11,8 +11,8 @@ import time
 import grpc
 import pytest
 from chirpstack_api import api
-from conftest import ROOT
 
+from tools.setup import places
 from tools.setup.say import Problem
 from tools.technician import chirpstack
 from tools.technician.inventory import Drawing, Keys, Row, only_one, read_list
@@ -229,7 +229,7 @@ def test_kill_9_in_the_midst_leaves_no_device_whose_key_nobody_knows(network, te
     words += ["--count", "60", "--kind", "meter"]
     command = [sys.executable, "-m", "tools.technician", *map(str, words)]
     for devices in (1, 40):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=places.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         limit = time.monotonic() + 20
         while len(stored(network, "device")) < devices and process.poll() is None:
             assert time.monotonic() < limit
