@@ -59,9 +59,9 @@ class Broker:
 class Reader:
     """A durable subscription; `counts`: fCnt in the order of arrival, or `take` gets each (topic, body)."""
 
-    def __init__(self, port, take=None):
+    def __init__(self, port, take=None, client_id="reader"):
         self.counts, self.ready = [], threading.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="reader", clean_session=False)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = lambda c, *_: c.subscribe("application/#", qos=1)
         self.client.on_subscribe = lambda *_: self.ready.set()
@@ -114,7 +114,8 @@ def test_both_marshalers_tell_the_gateway_the_same(broker):
     got = {True: [], False: []}
     for as_json, events in got.items():
         raw = []
-        reader = Reader(broker.port, lambda topic, body, raw=raw: raw.append((topic, body)))
+        # a session each: what one has not acknowledged when it leaves would come to the other
+        reader = Reader(broker.port, lambda topic, body, raw=raw: raw.append((topic, body)), f"reader-{as_json}")
         publisher = Publisher("127.0.0.1", broker.port, json=as_json, client_id=f"devnet-{as_json}")
         devnet = network_server(status=1)
         devnet.publisher = publisher
