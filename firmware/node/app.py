@@ -276,9 +276,9 @@ class Node:
         from node import reports
 
         if self.kind == "meter":
-            outcome = reports.meter(self, not self.work.announced)
             # The count of a new epoch goes with each report until the network has proved that it got it.
-            self.work.announced = self.work.announced or (outcome.sent and self._open_link().answered(outcome, True))
+            outcome, told = reports.meter(self, not self.work.announced)
+            self.work.announced = self.work.announced or told
             self.work.moment_at = now() + DAY_MS
         else:
             outcome = reports.readings(self, self.kind)

@@ -51,12 +51,13 @@ def health(node):
 
 
 def meter(node, moment):
-    """Sends what a meter has to send. Returns the last Outcome.
+    """Sends what a meter has to send. Returns (the last Outcome, whether the network has proved that it got the moment's count).
 
     Old epochs' and cut-off days go first, each run in a frame of its own and confirmed, then the newest days, with the
     count of the moment where `moment`.
     """
     core = node.core
+    told = False
     node.take_pulses()
     if core.clock.known:
         runs = _runs(days.entries(node.memory.get(PAST, days.VERSION) or b""))
@@ -65,17 +66,19 @@ def meter(node, moment):
         for run in cut_off[: FRAMES - 1]:
             outcome = _days(node, run, None, True)
             if not outcome.sent:
-                return outcome
+                return outcome, told
         for _ in range(FRAMES):
             # the first count of an epoch asks for an answer, and a day that three frames have carried without one
             confirmed = moment or bool(_unproven(newest[:-1]))
             outcome = _days(node, newest, _now(node, moment), confirmed)
+            told = told or (moment and outcome.sent and node.link.answered(outcome, confirmed))
             newest = _unproven(newest[: -node.link.carried])
             moment = False
             if not outcome.sent or not newest:
                 break
-        return outcome
-    return _days(node, [], _now(node, True), False)
+        return outcome, told
+    outcome = _days(node, [], _now(node, True), False)
+    return outcome, outcome.sent and node.link.answered(outcome, False)
 
 
 def _unproven(run):

@@ -1,6 +1,5 @@
 """The command line: a wrong word gets one line that says what, where and what to do, and exit code 2."""
 
-import socket
 import subprocess
 import sys
 
@@ -8,6 +7,8 @@ import pytest
 from vigie.errors import SettingsError, UsageError
 from vigie.files import read_secret
 from vigie.query import make_query
+
+from tools.run import servers
 
 
 def vigie(*words):
@@ -59,8 +60,7 @@ def test_a_missing_settings_file_is_its_own_exit_code(tmp_path):
 
 
 def test_an_influxdb_that_is_not_there_is_named_in_plain_words(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    url = f"http://127.0.0.1:{servers.free_port()}"
     file = tmp_path / "vigie.toml"
     file.write_text(f'[influxdb]\nurl = "{url}"\n[http]\nport = 0\n')
     code, out, _ = vigie("--settings", str(file), "status")

@@ -134,7 +134,7 @@ def test_a_retransmission_under_another_identifier_is_another_event():
     assert identify(*first).key == identify(*up(fCnt=104, adr=True)).key
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.sampled_from([*KINDS, "location", "", "x/y"]))
 def test_no_bytes_can_stop_it(body, word):
     topic = f"application/a/device/b/event/{word}"
@@ -142,7 +142,7 @@ def test_no_bytes_can_stop_it(body, word):
     points(decode(topic, body))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.dictionaries(
         st.sampled_from(

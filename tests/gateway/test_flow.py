@@ -168,9 +168,9 @@ def test_a_full_spool_stops_acknowledging_and_drops_nothing(gateway: Gateway, pu
     dev_eui = "00000000000000a6"
     gateway.extra = {"VIGIE_SPOOL__MAX_BYTES": "1000000", "VIGIE_INFLUXDB__URL": "http://127.0.0.1:9"}
     gateway.start()
-    send(publisher, range(3000), dev_eui)  # 900 bytes each: more than the spool takes
+    send(publisher, range(3000), dev_eui)  # more than the spool takes: some 500 bytes each, 700 in its file
     wait_until(lambda: "is at its limit" in gateway.page("/readyz")[1], "it says that the spool is full")
-    assert gateway.metric("vigie_spool_bytes") < 1_100_000
+    assert gateway.metric("vigie_spool_bytes") < 1_200_000  # one batch of a thousand may overshoot by what rows cost
     gateway.stop()
     gateway.extra = {"VIGIE_SPOOL__MAX_BYTES": "1000000"}
     gateway.start(ready=False)

@@ -74,8 +74,13 @@ def test_a_register_that_cannot_be_read_stops_nothing(tmp_path):
     assert not loop.is_alive()
 
 
+def today():
+    return time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+
+
 def test_a_sheet_reaches_influxdb_through_the_running_gateway(gateway, influx):
     fill(gateway.folder / "register.sqlite", time.time_ns)
+    first_day = today()
     gateway.start()
     (gateway.folder / "sites.csv").write_text(SHEETS["sites"].replace("gare", "lac"))
     done = gateway.vigie("register", "import", "sites", str(gateway.folder / "sites.csv"), "--correct", "new quarter")
@@ -93,7 +98,7 @@ def test_a_sheet_reaches_influxdb_through_the_running_gateway(gateway, influx):
     wait_until(there, gateway.log)
     assert (found[-1]["site"], found[-1]["litres_per_pulse"], found[-1]["kind"]) == ("S1", "2.5", "meter")
     assert not any("rue du Lac" in str(row) for row in found)
-    assert found[-1]["_time"] == time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+    assert found[-1]["_time"] in {first_day, today()}
     assert gateway.stop() == 0
 
 

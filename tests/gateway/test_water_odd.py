@@ -88,7 +88,7 @@ def test_a_new_node_at_the_same_meter_goes_on_where_the_old_one_ended():
     assert (found.quality, found.dev_eui, found.index_ml) == ("read", other, 105_100 * L)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.booleans()), min_size=1, max_size=7))
 def test_what_is_believed_is_what_every_heaviest_chain_has(drawn):
     made = [

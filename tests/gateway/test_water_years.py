@@ -108,7 +108,8 @@ def check(found, dev, expected):
 
 def test_both_clock_changes_lie_in_the_two_years():
     spans = [(local(number).end_ns - local(number).start_ns) // H for number in range(1, YEARS + 1)]
-    assert [spans.count(hours) for hours in (23, 25)] == [2, 2]
+    # changes lie 364 or 371 days apart: by the day of the year on which this runs it is one to three of each
+    assert all(1 <= spans.count(hours) <= 3 for hours in (23, 25))
     assert {local(number).instant_ns - local(number).end_ns for number in range(1, YEARS + 1)} == {H, 2 * H}
 
 

@@ -34,6 +34,7 @@ _HOST = "127.0.0.1"
 _START_S = 30.0
 _STOP_S = 20.0
 _ANSWER_S = 2.0
+_held: list[socket.socket] = []
 
 
 class Server:
@@ -160,10 +161,15 @@ class InfluxAccess:
 
 
 def free_port() -> int:
-    """A port that is free on loopback at this moment."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
+    """A free port on loopback, given to nobody else while this process lives, not even between two starts of its server.
+
+    The socket that holds it is bound and does not listen: beside it a server that sets SO_REUSEADDR, as all do, may bind.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((_HOST, 0))
+    _held.append(holder)
+    return int(holder.getsockname()[1])
 
 
 def start_mosquitto(folder: Path, port: int = 0, program: Path = places.MOSQUITTO) -> Mosquitto:

@@ -16,6 +16,7 @@ from vigie.events import identify, parse
 
 from tools.devnet.events import event
 from tools.devnet.publisher import Publisher, PublishError
+from tools.run import servers
 
 DEV = "e1831ea5e2c5b663"
 
@@ -28,9 +29,7 @@ class Broker:
     """Mosquitto on a port of its own, with persistence."""
 
     def __init__(self, folder):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = servers.free_port()
         (folder / "store").mkdir()
         self.config = folder / "mosquitto.conf"
         self.config.write_text(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from node_world import DAY, DEV_EUI, HOUR, START, S, World
 from vigie.payload import codes, health, meter
 
@@ -95,6 +96,31 @@ def test_power_loss_starts_an_epoch_and_keeps_the_midnight(tmp_path: Path) -> No
         assert first <= began <= closings(world, cut)
         report = [frame for _when, port, frame in world.frames if port == health.PORT][-1]
         assert (report.cause, report.boots, report.exceptions) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("up", [1.0, 0.0])
+def test_the_first_count_of_an_epoch_comes_again_until_it_is_answered(tmp_path: Path, up: float) -> None:
+    with World(tmp_path) as world:
+        board = world.board()
+        household(world, START + 60 * S, START + 2 * HOUR)
+        board.power_on()
+        again = START + HOUR
+        world.run(again - 60 * S)
+        board.power_cut()
+        world.run(again)
+        # the first health report and, before the time is known, the first count: 10 s for the cable, up to 30 s apart
+        deaf = again + 45 * S
+        world.air.set_loss(DEV_EUI, up, 1.0, since=again, until=deaf)
+        board.power_on()
+        world.run(again + 600 * S)
+        assert len([entry for entry in world.air.log if entry.sender == DEV_EUI and again < entry.start < deaf]) == 2
+        counts = [
+            (when, frame.now)
+            for when, port, frame in world.frames
+            if port == meter.PORT and frame.epoch == 2 and frame.now is not None
+        ]
+        assert [when < deaf for when, _count in counts] == ([False] if up else [True, False])
+        assert all(count <= closings(world, when) for when, count in counts)
 
 
 def test_thirty_percent_lost_frames_lose_no_midnight(tmp_path: Path) -> None:
