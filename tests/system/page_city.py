@@ -43,6 +43,8 @@ class PageCity:
         self.var = Var(folder)
         self.chain = Chain(self.var, Ports(), say=lambda _text: None)
         self.now = int(time.time())
+        self.until = self.now - 40
+        """When the newest frames came."""
         self.since = (self.now // DAY - DAYS) * DAY
         self.sites = plan(SEED, 9)
         self._sent = 0
@@ -114,7 +116,7 @@ class PageCity:
         self.send(site, air.PORT, air.encode(air.Air(mark, 0, tuple(made)), 51), at or mark + 50)
 
     def _history(self, site) -> None:
-        until = self.now - 40
+        until = self.until
         if site.number == SILENT:
             until -= 3 * DAY + 5 * HOUR
         elif site.number == LATE:
@@ -139,8 +141,9 @@ class PageCity:
         flows = [after - before for before, after in pairwise(counts[1:])]
         figures = meter.Day(counts[0], min(flows), max(flows), 24, 0)
         flags = codes.DAYS | (codes.LEAK if site.leaks else 0)
-        data = meter.encode(meter.Meter(1, day + 120, flags, None, day // DAY, (figures,)), 51)
-        for at in range(day + 120, until, 6 * HOUR):
+        first = min(day + 120, until)  # just after midnight the day has its first frame all the same
+        data = meter.encode(meter.Meter(1, first, flags, None, day // DAY, (figures,)), 51)
+        for at in range(first, until + 1, 6 * HOUR):
             self.send(site, meter.PORT, data, at)
 
     def _day_of_bin(self, site, day: int, until: int) -> None:

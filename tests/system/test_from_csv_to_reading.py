@@ -5,7 +5,6 @@ import csv
 import json
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -35,6 +34,13 @@ def command(*words, **options):
         timeout=120,
         check=False,
         **options,
+    )
+
+
+def spoken(*words):
+    """The command as it goes on, both its outputs in one."""
+    return subprocess.Popen(
+        [sys.executable, "-um", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
 
 
@@ -105,13 +111,17 @@ def test_from_a_csv_line_to_a_reading(chain, tmp_path):
 
             # Once more, at work: nothing is copied, its records stay, it goes on with the session that it has.
             records = live.do(lambda: kept(board))
-            press = threading.Timer(1.5, lambda: (live.do(board.power_cut), live.do(board.power_on)))
-            press.start()
-            done = command(*flash)
-            press.join()
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert " 0 to copy, 0 to remove" in done.stdout
-            assert "heard by the network, with the session that it had" in done.stdout
+            said = []
+            with spoken(*flash) as process:
+                for line in process.stdout:
+                    said.append(line)
+                    if "press its reset button" in line:
+                        live.do(board.power_cut)
+                        live.do(board.power_on)
+            text = "".join(said)
+            assert process.returncode == 0, text
+            assert " 0 to copy, 0 to remove" in text
+            assert "heard by the network, with the session that it had" in text
             assert set(live.do(lambda: kept(board))) >= set(records) >= {"keep/nonce", "keep/session", "keep/count"}
             assert live.do(lambda: kept(board))["keep/nonce"] == records["keep/nonce"]  # no second join
             cable.close()

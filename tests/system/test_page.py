@@ -3,6 +3,7 @@
 VIGIE_SCREENSHOTS=docs writes the pictures; without it they go to a folder of the test's and are only checked for being there.
 """
 
+import calendar
 import os
 import re
 import time
@@ -145,7 +146,7 @@ def test_values_are_the_truths(visit, city):
     page = visit()
     site = city.sites[METER]
     home = equip.house(site, SEED, city.since * NS)
-    midnight = city.now // 86_400 * 86_400 * NS
+    midnight = city.until // 86_400 * 86_400 * NS
     litres = (home.pulse_count(midnight) - home.pulse_count(midnight - 86_400 * NS)) * home.litres_per_pulse
     assert f"{litres:,} L on" in row(page, city, METER).inner_text()
     page.goto(f"{city.url}/nodes/{site.dev_eui}?days=31")
@@ -162,7 +163,7 @@ def test_values_are_the_truths(visit, city):
     place = equip.bin_(city.sites[BIN], SEED)
     first = page.locator("#series tbody tr").first
     at = first.locator("time").get_attribute("datetime")
-    level = place.level_mm(int(time.mktime(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone) * NS)
+    level = place.level_mm(calendar.timegm(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ")) * NS)
     assert (
         first.locator("data").get_attribute("value")
         == f"{round(100 * (place.depth_mm - level) / (place.depth_mm - 120)):.1f}"
@@ -247,7 +248,7 @@ def test_a_keyboard_is_enough(visit, city):
     page.locator("#nodes tbody a").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#series-details summary")
-    assert page.locator("#series").is_hidden()  # the chart stands for it
+    page.wait_for_selector("#series", state="hidden")  # the chart, once it is drawn, stands for it
     page.locator("#series-details summary").focus()
     page.keyboard.press("Enter")
     assert page.locator("#series").is_visible()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.devnet.publisher import PublishError
-from tools.run.settle import Settling, Stop, Unsettled
+from tools.run.settle import Interrupted, Settling, Stop, Unsettled
 from tools.run.state import Var, World
 from tools.setup.say import Problem
 
@@ -179,6 +179,24 @@ def test_settling_is_given_up_in_bounded_time():
         with pytest.raises(error, match=says):
             settling.settle()
         assert 1.0 < time.monotonic() - began < 5
+
+
+def test_a_stop_waits_for_what_must_become_whole():
+    stop, done = Stop(), []
+
+    def building():
+        with stop.hold():
+            stop.ask(gently=False)
+            stop.ask(gently=False)
+            done.append("built")
+        done.append("went on")
+
+    with pytest.raises(Interrupted):
+        building()
+    assert done == ["built"]
+    with pytest.raises(Interrupted):  # outside it a stop comes at once; where it is gentle, the second one
+        stop.ask(gently=True)
+    Stop().ask(gently=True)
 
 
 @pytest.mark.parametrize("publisher", [Silent(), Served()])

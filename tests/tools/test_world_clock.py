@@ -138,16 +138,10 @@ def test_a_call_from_another_thread_happens_while_the_world_holds_at_the_walls_i
     clock.pace(True, lambda: 7_000)
     seen = []
     clock.at(10**12, lambda: seen.append("far"))
-    clock.call(lambda: seen.append(clock.now))
-    threads = [
-        threading.Timer(0.05, clock.call, (lambda: seen.append(clock.now),)),
-        threading.Timer(0.2, clock.interrupt),
-    ]
-    for thread in threads:
-        thread.start()
+    other = threading.Timer(0.05, clock.call, (lambda: (seen.append(clock.now), clock.interrupt()),))
+    clock.call(lambda: (seen.append(clock.now), other.start()))
     assert not clock.run_until(10**12)
-    for thread in threads:
-        thread.join()
+    other.join()
     assert seen == [0, 7_000]
 
 
@@ -177,4 +171,4 @@ def test_a_wall_clock_that_runs_faster_is_held_for_as_much_less():
     began = time.monotonic_ns()
     clock.pace(True, lambda: (time.monotonic_ns() - began) * 100, 100)
     assert clock.run_until(5 * 10**9)
-    assert 0.05 <= (time.monotonic_ns() - began) / 1e9 < 0.5
+    assert 0.05 <= (time.monotonic_ns() - began) / 1e9 < 0.95  # held by world time it would be a second at least

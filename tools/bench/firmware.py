@@ -20,6 +20,8 @@ from ..virtual_board.flash import compile_source
 from .wake import wake_to_transmission_ms
 
 DRIVERS = ("sx126x", "sx127x", "mplib")
+FLASH = "b"
+"""The folder of a board's files, seen from where it runs: each module's path lies in the heap, so it is short and always the same."""
 SCENARIOS = places.ROOT / "tests" / "firmware" / "lorawan" / "certification"
 
 # Runs inside MicroPython with three words: the folder of .mpy files; nothing, to join and leave the session's record there, or the record's
@@ -81,24 +83,24 @@ else:
 
 
 def compiled(folder: Path) -> dict[str, int]:
-    """The stack and the radio as .mpy under `folder`: file -> bytes."""
+    """The stack and the radio as .mpy under `folder`, for `board`: file -> bytes."""
     sizes = {}
     for room in ("lorawan", "radio"):
-        (folder / room).mkdir()
+        (folder / FLASH / room).mkdir(parents=True)
         for source in sorted((places.ROOT / "firmware" / room).glob("*.py")):
             name = f"{room}/{source.name}"
             code = compile_source(source, name)
-            (folder / name).with_suffix(".mpy").write_bytes(code)
+            (folder / FLASH / name).with_suffix(".mpy").write_bytes(code)
             sizes[name[:-3]] = len(code)
     return sizes
 
 
 def board(folder: Path, record: str = "", driver: str = "") -> list[str]:
     """What the board's script prints: heap in bytes and, with a record, the median CPU time of an uplink in us."""
-    script = folder / "board.py"
-    script.write_text(_BOARD, encoding="utf-8")
-    command = [str(places.MICROPYTHON), "-X", "heapsize=160K", str(script), str(folder), record, driver]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    script = f"{FLASH}/board.py"
+    (folder / script).write_text(_BOARD, encoding="utf-8")
+    command = [str(places.MICROPYTHON), "-X", "heapsize=160K", script, FLASH, record, driver]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
         sys.exit(f"bench-firmware: the board's script ended: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
     return done.stdout.split()

@@ -138,7 +138,9 @@ class Chain:
         self.devnet.apply_pending()
         self._city = City(self.var.boards, world.seed, start, self.devnet, keep=keep)
         self._parts.callback(self._city.close)
-        self._city.place(sites, world.since)
+        # littlefs swallows what is raised while it writes, and with it a block of the image
+        with self.stopping.hold():
+            self._city.place(sites, world.since)
         return sites
 
     def services(self) -> dict[str, str]:

@@ -36,7 +36,7 @@ from .fill import fill, fresh
 from .network_file import NetworkFile
 from .page import password_file
 from .provision import Registered, register
-from .settle import Interrupted, Stop
+from .settle import Stop
 from .state import Run, Var, World
 from .watch import Watch
 
@@ -132,7 +132,9 @@ class ExternalChain(Chain):
         ground = CityMap(world.seed, sites, gateways) if gateways > 1 else None
         self._city = City(self.var.boards, world.seed, start, None, ground=ground)
         self._parts.callback(self._city.close)
-        self._city.place(sites, world.since)
+        # littlefs swallows what is raised while it writes, and with it a block of the image
+        with self.stopping.hold():
+            self._city.place(sites, world.since)
         return self._city
 
     def connect(self, city: City, ids: Sequence[str]) -> Forwarders:
@@ -188,10 +190,9 @@ class ExternalRunner:
 
     def signalled(self, _number: int, _frame: FrameType | None) -> None:
         """A signal asks to end: the world finishes its step, anything else ends at once."""
-        if not self._gentle or self._stopping.asked:
-            raise Interrupted
-        self._stopping.asked = True
-        self._chain.city.clock.interrupt()
+        self._stopping.ask(gently=self._gentle)
+        if self._gentle:
+            self._chain.city.clock.interrupt()
 
     def go(self) -> None:
         """Everything between the lock and the last process' end."""

@@ -49,10 +49,9 @@ class Runner:
 
     def signalled(self, _number: int, _frame: FrameType | None) -> None:
         """A signal asks to end: the world finishes its step, anything else ends at once."""
-        if not self._gentle or self.stopping.asked:
-            raise Interrupted
-        self.stopping.asked = True
-        self.chain.city.clock.interrupt()
+        self.stopping.ask(gently=self._gentle)
+        if self._gentle:
+            self.chain.city.clock.interrupt()
 
     def go(self) -> None:
         """Everything between the lock and the last process' end."""

@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,9 +29,27 @@ class Interrupted(Exception):
 
 
 class Stop:
-    """Whether somebody asked to end. A bare flag: a signal handler must touch no lock, it may have interrupted its owner."""
+    """Whether somebody asked to end. Bare flags: a signal handler must touch no lock, it may have interrupted its owner."""
 
     asked = False
+    _held = False
+
+    def ask(self, *, gently: bool) -> None:
+        """For the signal handler. Interrupted unless it waits for the end of `hold`, or of the world's step (`gently`, once)."""
+        if not self._held and (self.asked or not gently):
+            raise Interrupted
+        self.asked = True
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Around what must become whole; an end that was asked for meanwhile comes after it."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self.asked:
+            raise Interrupted
 
 
 class Published(Protocol):

@@ -111,6 +111,7 @@ def test_no_reading_is_an_empty_chart():
     assert charts.air([], EN).statistics(EN) == []
 
 
-def test_a_span_ends_with_the_hour_and_begins_at_a_midnight():
-    since, until = charts.span_s(charts.ns(at(hours=5, minutes=20)), 7)
-    assert (since, until) == (int(at(days=-7).timestamp()), int(at(hours=6).timestamp()))
+@pytest.mark.parametrize(("last", "end"), [({"hours": 5, "minutes": 20}, 6), ({"hours": 23, "minutes": 59}, 24)])
+def test_a_span_ends_with_the_hour_and_begins_at_a_midnight(last, end):
+    since, until = charts.span_s(charts.ns(at(**last)), 7)
+    assert (since, until) == (int(at(days=-7).timestamp()), int(at(hours=end).timestamp()))
