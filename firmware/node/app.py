@@ -83,6 +83,7 @@ class Node:
         self.flash = flash
         self.link = None
         self._battery = 0
+        self._untold = False
         self._watch = None
         self._watchdog = WDT(timeout=WATCHDOG_MS)
         core.awake = True
@@ -263,9 +264,12 @@ class Node:
     def _send_health(self):
         from node import reports
 
+        asks = self.asks_time()
+        self._untold = False
         outcome = reports.health(self)
         if not outcome.sent:
             return self._postpone(outcome)
+        self._untold = asks and not outcome.downlink
         print("vigie: health report sent" + (", answered" if outcome.downlink else ""))
         if self.core.clock.known:
             utc = self.core.clock.now(now())
@@ -319,7 +323,9 @@ class Node:
         if moved is not None and (not known or abs(moved) > bound):
             self.core.hours.stepped(clock.now(now()), self.core.count)
             self._plan_anew(known)
-        self.work.ask_at = now() + clock.rtc_span(max(ASK_AGAIN_MS, clock.good_for(now())))
+        good = clock.rtc_span(max(ASK_AGAIN_MS, clock.good_for(now())))
+        # a health report that asked in vain may never have come, the first after a start among them: it asks again
+        self.work.ask_at = now() + (0 if self._untold else good)
 
     def asks_time(self):
         """Whether the next uplink asks: it is due, or the clock would not hold until the frame after it."""

@@ -199,9 +199,8 @@ def test_second_run_keeps_all_and_reports_the_power_loss(first, folder):
         assert all(told["points"][kind] >= before["points"][kind] for kind in told["points"])
         assert told["joined"] == 6
         # The first run ended seconds ago and world time never goes back: the boards boot before our eyes.
-        until = (
-            time.monotonic() + 400
-        )  # an exchange that was lost comes again after one to two minutes, and then after four or eight
+        # An exchange that was lost comes again after one or two minutes, and then after four or eight.
+        until = time.monotonic() + 400
         while (told := second_starts(folder)) != STARTED_TWICE and time.monotonic() < until:
             time.sleep(1)
         assert told == STARTED_TWICE

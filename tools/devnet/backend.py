@@ -85,6 +85,7 @@ class Backend:
         if username is not None:
             self._client.username_pw_set(username, password)
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_message = self._on_message
@@ -160,6 +161,11 @@ class Backend:
             self._tell(f"the broker at {self._where} refuses the gateways' side: {reason}")
             return
         client.subscribe(f"{self._prefix}/gateway/+/event/+")
+
+    def _on_subscribe(self, _client: Any, _data: Any, _id: int, reasons: Any, _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._tell(f"the broker at {self._where} does not grant {self._prefix}/gateway/+/event/+: {reasons[0]}")
+            return
         self._tell(f"takes LoRa gateways from {self._prefix}/gateway/+ of the broker at {self._where}")
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:

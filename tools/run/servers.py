@@ -34,7 +34,6 @@ _HOST = "127.0.0.1"
 _START_S = 30.0
 _STOP_S = 20.0
 _ANSWER_S = 2.0
-_held: list[socket.socket] = []
 
 
 class Server:
@@ -168,8 +167,9 @@ def free_port() -> int:
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind((_HOST, 0))
-    _held.append(holder)
-    return int(holder.getsockname()[1])
+    port = int(holder.getsockname()[1])
+    holder.detach()  # stays open without an owner
+    return port
 
 
 def start_mosquitto(folder: Path, port: int = 0, program: Path = places.MOSQUITTO) -> Mosquitto:

@@ -65,7 +65,8 @@ class Gateways:
         assert ready.wait(10)
 
     def hear(self, phy, heard):
-        """`heard`: (gateway, SNR). Returns the instant."""
+        """`heard`: (gateway, SNR). Returns the instant before."""
+        began = time.monotonic()
         for number, (gateway_id, snr) in enumerate(heard):
             frame = gw.UplinkFrame(phy_payload=phy)
             frame.tx_info.frequency = 868_100_000
@@ -76,7 +77,7 @@ class Gateways:
                 gw.UplinkRxInfo(gateway_id=gateway_id, uplink_id=number, rssi=-80, snr=snr, context=bytes([number] * 4))
             )
             self.send(gateway_id, "up", frame.SerializeToString())
-        return time.monotonic()
+        return began
 
     def send(self, gateway_id, kind, payload):
         self.client.publish(f"eu868/gateway/{gateway_id}/event/{kind}", payload)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from node_world import DAY, DEV_EUI, HOUR, START, S, World
 from vigie.payload import codes, health, meter
 
@@ -98,29 +97,43 @@ def test_power_loss_starts_an_epoch_and_keeps_the_midnight(tmp_path: Path) -> No
         assert (report.cause, report.boots, report.exceptions) == (1, 2, 0)
 
 
-@pytest.mark.parametrize("up", [1.0, 0.0])
-def test_the_first_count_of_an_epoch_comes_again_until_it_is_answered(tmp_path: Path, up: float) -> None:
-    with World(tmp_path) as world:
+AGAIN = START + HOUR
+"""When a board that lost its power an hour after its first start gets it back."""
+
+
+def restarted(folder: Path, deaf: int, up: float = 1.0) -> tuple[World, list[int]]:
+    """The world ten minutes after AGAIN: until `deaf` a share `up` of the uplinks and all answers were lost; starts of those uplinks."""
+    folder.mkdir()
+    with World(folder) as world:
         board = world.board()
         household(world, START + 60 * S, START + 2 * HOUR)
         board.power_on()
-        again = START + HOUR
-        world.run(again - 60 * S)
+        world.run(AGAIN - 60 * S)
         board.power_cut()
-        world.run(again)
-        # the first health report and, before the time is known, the first count: 10 s for the cable, up to 30 s apart
-        deaf = again + 45 * S
-        world.air.set_loss(DEV_EUI, up, 1.0, since=again, until=deaf)
+        world.run(AGAIN)
+        world.air.set_loss(DEV_EUI, up, 1.0, since=AGAIN, until=deaf)
         board.power_on()
-        world.run(again + 600 * S)
-        assert len([entry for entry in world.air.log if entry.sender == DEV_EUI and again < entry.start < deaf]) == 2
+        world.run(AGAIN + 600 * S)
+        return world, [each.start for each in world.air.log if each.sender == DEV_EUI and AGAIN < each.start < deaf]
+
+
+def test_what_a_start_has_to_tell_comes_again_until_it_is_answered(tmp_path: Path) -> None:
+    # 10 s for the cable and up to 30 s of spreading, then the health report and, the time being unknown, the first count
+    deaf = AGAIN + 45 * S
+    nothing, starts = restarted(tmp_path / "nothing", deaf)
+    assert len(starts) == 2
+    unanswered, same = restarted(tmp_path / "unanswered", deaf, up=0.0)
+    only_count, first = restarted(tmp_path / "count", starts[1] - 1)
+    assert (same, first) == (starts, starts[:1])
+    for world, counts_in_vain in ((nothing, 0), (unanswered, 1), (only_count, 0)):
+        frames = [each for each in world.frames if each[0] > AGAIN]
         counts = [
-            (when, frame.now)
-            for when, port, frame in world.frames
-            if port == meter.PORT and frame.epoch == 2 and frame.now is not None
+            (when, frame.now) for when, port, frame in frames if port == meter.PORT and frame.epoch == 2 and frame.now
         ]
-        assert [when < deaf for when, _count in counts] == ([False] if up else [True, False])
+        assert [when < deaf for when, _count in counts].count(True) == counts_in_vain + (world is only_count)
+        assert len(counts) == counts_in_vain + 1
         assert all(count <= closings(world, when) for when, count in counts)
+        assert 2 in [frame.boots for _when, port, frame in frames if port == health.PORT]
 
 
 def test_thirty_percent_lost_frames_lose_no_midnight(tmp_path: Path) -> None:

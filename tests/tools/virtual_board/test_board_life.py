@@ -185,7 +185,7 @@ def test_flash_programming_only_clears_bits(bench):
 
 
 def test_a_board_that_says_nothing_is_an_error_that_names_it(bench):
-    bench.supervisor._timeout = 0.5
+    bench.supervisor._timeout = 2
     board = bench.board("import time\ntime.sleep(1)\nwhile True: pass\n")
     pid = board._process.pid
     with pytest.raises(BoardError, match=r"board 0 \(70b3d57ed0000000\).*last request was WAIT"):
@@ -221,8 +221,9 @@ def test_a_model_that_faults_ends_the_run_with_board_time_and_sentence(bench):
 
 
 WORLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs in the background
 sys.path.insert(0, {root!r})
 from tools.virtual_board.flash import build_image
 from tools.virtual_board.supervisor import Supervisor
@@ -246,10 +247,13 @@ with Supervisor(clock, "s") as supervisor:
 def test_no_child_outlives_its_world(tmp_path, how):
     source = WORLD.format(root=str(ROOT), folder=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as world:
-        child = int(world.stdout.readline())
-        os.kill(child, 0)
-        world.send_signal(how)
-        world.wait(10)
+        try:
+            child = int(world.stdout.readline())
+            os.kill(child, 0)
+            world.send_signal(how)
+            world.wait(10)
+        finally:
+            world.kill()
     for _ in range(100):
         try:
             os.kill(child, 0)

@@ -75,11 +75,14 @@ def run(bench_type, folder, **options):
         bench.supervisor.close()
 
 
+BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
+
+
 def test_six_boards_end_alike_quiet_loaded_and_without_starting_ahead(bench, tmp_path):
     bench_type = type(bench)
     quiet = run(bench_type, tmp_path / "quiet")
     assert len(set(quiet[1])) == 6
-    load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    load = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(3)]
     try:
         loaded = run(bench_type, tmp_path / "loaded", start_ahead=False)
     finally:

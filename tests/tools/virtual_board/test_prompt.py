@@ -81,7 +81,7 @@ def test_ctrl_c_in_the_midst_of_writing_leaves_the_file_system_whole(plug, perso
     for count in range(1, 9):
         time.sleep(0.05 + 0.003 * count)
         typist.type("\x03")
-        until(lambda count=count: world.board.log().count("interrupted") == count)
+        until(lambda count=count: world.board.log().count("interrupted") >= count)
     content = world.live.do(lambda: read_image(world.board.flash.contents()))["f"]
     assert len(set(content.split())) == 1 and content.count(b"\n") == 500
     assert world.board.log().count("Traceback") == 0
@@ -100,8 +100,8 @@ def test_a_person_at_the_prompt(plug, person):
     world = plug("print('done')\n")
     until(lambda: world.board.state == "prompt")
     typist = person(world.port)
-    typist.type("\r")
-    typist.reads(">>> ")
+    typist.type("'here'\r")
+    typist.reads("\r\n'here'\r\n>>> ")  # the banner may come before it, or be lost like all that nobody hears
     typist.type("2**10\r")
     assert typist.reads(">>> ") == "2**10\r\n1024\r\n>>> "
     typist.type("x = 4\x082\r")
@@ -118,8 +118,8 @@ def test_a_person_at_the_prompt(plug, person):
     typist.reads("=== ")
     typist.type("if x:\r  print('pasted')\r\x04")
     assert typist.reads("pasted\r\n>>> ").startswith("if x:\r\n=== ")
-    typist.type("import time; time.sleep(1000)\r")
-    time.sleep(0.2)
+    typist.type("import time; print('sleeps'); time.sleep(1000)\r")
+    typist.reads("sleeps\r\n")
     typist.type("\x03")
     assert "KeyboardInterrupt" in typist.reads(">>> ")
     typist.type("\x02")
@@ -160,6 +160,7 @@ def test_the_raw_repl_byte_by_byte(plug, person):
 
 def test_source_that_does_not_fit_the_heap_is_refused_and_the_prompt_lives_on(plug):
     world = plug("hog = bytearray(80000)\n")
+    until(lambda: world.board.state == "prompt")
     with transport(world.port) as serial:
         with pytest.raises(TransportExecError, match="MemoryError"):
             serial.exec("x = '" + "y" * 40_000 + "'")
@@ -169,6 +170,7 @@ def test_source_that_does_not_fit_the_heap_is_refused_and_the_prompt_lives_on(pl
 
 def test_a_main_that_ended_for_lack_of_memory_leaves_a_prompt(plug):
     world = plug("hog = []\nwhile True: hog.append(bytearray(500))\n")
+    until(lambda: world.board.state == "prompt")
     with transport(world.port) as serial:
         assert serial.eval("1 + 1") == 2
     assert "MemoryError" in world.board.log()
