@@ -156,7 +156,7 @@ def _nodes(
 ) -> None:
     """Each node: when it was last seen, its link, battery, firmware, clock and flags."""
     settings = context.obj.load()
-    query = queries.make_query("link", dev, every=every or dev is None, since=since)
+    query = queries.make_query("nodes", dev, every=every or dev is None, since=since)
     _print(list(queries.NODE_COLUMNS), queries.read_nodes(settings, query), as_csv=as_csv, as_json=as_json)
 
 

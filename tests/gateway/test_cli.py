@@ -82,6 +82,14 @@ def test_a_span_that_cannot_be_is_refused(since, words):
     assert words in str(refused.value)
 
 
+def test_a_wrong_deveui_is_told_by_the_command_that_was_typed(tmp_path):
+    file = tmp_path / "vigie.toml"
+    file.write_text("[http]\nport = 0\n")
+    code, out, error = vigie("--settings", str(file), "query", "nodes", "70b3")
+    assert (code, out) == (2, "")
+    assert error == "vigie: query nodes: '70b3' is not a DevEUI: 16 hex digits, as on the node's label\n"
+
+
 @pytest.mark.parametrize("content", ["one\ntwo\n", "all:\n\trm -rf x\n", "clé\n"])
 def test_a_file_that_holds_no_secret_is_refused_without_showing_it(tmp_path, content):
     file = tmp_path / "token"
