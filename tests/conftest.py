@@ -1,11 +1,6 @@
-"""The order of all tests, and what holds for each."""
+"""The order of all tests."""
 
-import hypothesis
 import pytest
-
-# how long an example takes says what else the machine does
-hypothesis.settings.register_profile("vigie", deadline=None)
-hypothesis.settings.load_profile("vigie")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -57,7 +57,6 @@ def meter(node, moment):
     count of the moment where `moment`.
     """
     core = node.core
-    told = False
     node.take_pulses()
     if core.clock.known:
         runs = _runs(days.entries(node.memory.get(PAST, days.VERSION) or b""))
@@ -66,7 +65,8 @@ def meter(node, moment):
         for run in cut_off[: FRAMES - 1]:
             outcome = _days(node, run, None, True)
             if not outcome.sent:
-                return outcome, told
+                return outcome, False
+        told = False
         for _ in range(FRAMES):
             # the first count of an epoch asks for an answer, and a day that three frames have carried without one
             confirmed = moment or bool(_unproven(newest[:-1]))

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.gateway import two_years
 from tests.gateway.support import Gateway, Influx, Publisher
 from tools.run import servers
 from tools.setup import places
+
+# how long an example takes says what else the machine does
+hypothesis.settings.register_profile("vigie", deadline=None)
+hypothesis.settings.load_profile("vigie")
 
 
 @pytest.fixture(scope="session")

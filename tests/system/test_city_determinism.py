@@ -1,12 +1,11 @@
 """Two runs of a city with one seed end with the same hash, whatever else the machine does; what came by gRPC does not change that."""
 
-import subprocess
-import sys
 from dataclasses import dataclass, field
 
 import pytest
 from chirpstack_api import api
 
+from tests.busy import busy
 from tools.devnet.devnet import Devnet
 from tools.devnet.grpc_server import Server
 from tools.run.provision import provision
@@ -17,7 +16,6 @@ from tools.world.sites import plan
 START = 1_779_926_400 * 10**9  # 2026-05-28 00:00:00 UTC
 BOARDS = 6
 SEED = 2026
-BUSY = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
 
 
 @dataclass
@@ -105,13 +103,8 @@ def test_one_seed_one_hash_beside_busy_loops_and_whoever_calls_first(tmp_path, c
     # The same calls for each board, others between them; processes started only when they are needed.
     other_order = sorted(calls, key=lambda call: (-call[0], call[1]))
     assert other_order != calls
-    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2)]
-    try:
+    with busy(2):
         loaded = live(tmp_path / "loaded", 6, calls=other_order, start_ahead=False)
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
 
     assert loaded.first_hour == quiet.first_hour
     assert loaded.touched == quiet.touched

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,8 +21,6 @@ from . import servers
 from .provision import provision
 from .settle import Settling, Stop
 from .state import Var, World
-
-_GATEWAY_STOP_S = 20.0
 
 
 @dataclass
@@ -136,12 +134,16 @@ class Chain:
         sites = plan(world.seed, boards)
         provision(self.api_address, sites)
         self.devnet.apply_pending()
-        self._city = City(self.var.boards, world.seed, start, self.devnet, keep=keep)
-        self._parts.callback(self._city.close)
+        self._place(City(self.var.boards, world.seed, start, self.devnet, keep=keep), sites, world)
+        return sites
+
+    def _place(self, city: City, sites: Sequence[Site], world: World) -> None:
+        """The chain's city from here on, its boards with their flash images."""
+        self._city = city
+        self._parts.callback(city.close)
         # littlefs swallows what is raised while it writes, and with it a block of the image
         with self.stopping.hold():
-            self._city.place(sites, world.since)
-        return sites
+            city.place(sites, world.since)
 
     def services(self) -> dict[str, str]:
         """Each part and "up", or why not."""

@@ -130,12 +130,9 @@ class ExternalChain(Chain):
         """The city at `start`, its boards without power."""
         gateways = self._network.world.gateways
         ground = CityMap(world.seed, sites, gateways) if gateways > 1 else None
-        self._city = City(self.var.boards, world.seed, start, None, ground=ground)
-        self._parts.callback(self._city.close)
-        # littlefs swallows what is raised while it writes, and with it a block of the image
-        with self.stopping.hold():
-            self._city.place(sites, world.since)
-        return self._city
+        city = City(self.var.boards, world.seed, start, None, ground=ground)
+        self._place(city, sites, world)
+        return city
 
     def connect(self, city: City, ids: Sequence[str]) -> Forwarders:
         """The LoRa gateways at the broker. Problem: it refuses them."""

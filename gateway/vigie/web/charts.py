@@ -131,7 +131,7 @@ def _without_gaps(rows: list[Row], to: Language) -> list[Row]:
 def span_s(until_ns: int, days: int) -> tuple[int, int]:
     """The span of a chart of `days` that ends with the hour of `until_ns`: (from, until) in s; from a UTC midnight."""
     until = until_ns // HOUR_NS * 3600 + 3600
-    return ((until - 1) // 86_400 - days) * (DAY_NS // 1_000_000_000), until  # a day's last hour ends in the day
+    return (until_ns // DAY_NS - days) * (DAY_NS // 1_000_000_000), until
 
 
 def ns(moment: datetime) -> int:

@@ -3,7 +3,6 @@
 import csv
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import grpc
 import pytest
 from chirpstack_api import api
 
+from tools.run import servers
 from tools.setup import places
 from tools.setup.say import Problem
 from tools.technician import chirpstack
@@ -377,10 +377,8 @@ def test_a_server_that_is_away_is_tried_again_and_then_told(network, monkeypatch
 
 def test_an_address_where_nobody_answers_is_told_at_once(network, vigie_node, listing, monkeypatch):
     monkeypatch.setattr(chirpstack, "_REACH_S", 0.3)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, out, err = vigie_node("provision", listing, "--api", address, "--token-file", network.token)
+    address = f"127.0.0.1:{servers.free_port()}"
+    code, out, err = vigie_node("provision", listing, "--api", address, "--token-file", network.token)
     assert (code, out) == (1, "") and err.startswith(
         f"vigie-node: network server at {address}: nobody answers there; check the address"
     )

@@ -1,8 +1,6 @@
 """Two runs with one seed end alike, whatever else the machine does and however processes are started."""
 
-import subprocess
-import sys
-
+from tests.busy import busy
 from tools.virtual_board.clocks import SleepClock, next_tick, to_board, to_world
 from tools.virtual_board.wiring import UartLine, Wiring
 
@@ -75,20 +73,12 @@ def run(bench_type, folder, **options):
         bench.supervisor.close()
 
 
-BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
-
-
 def test_six_boards_end_alike_quiet_loaded_and_without_starting_ahead(bench, tmp_path):
     bench_type = type(bench)
     quiet = run(bench_type, tmp_path / "quiet")
     assert len(set(quiet[1])) == 6
-    load = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(3)]
-    try:
+    with busy(3):
         loaded = run(bench_type, tmp_path / "loaded", start_ahead=False)
-    finally:
-        for process in load:
-            process.kill()
-            process.wait()
     assert loaded == quiet
     assert run(bench_type, tmp_path / "other", seed="another")[0] != quiet[0]
 
